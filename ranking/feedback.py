@@ -1,0 +1,92 @@
+"""Feedback: what is known, for one query, about how relevant some documents are."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+
+import numpy as np
+import numpy.typing as npt
+
+from index.errors import InputError
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Feedback:
+    """Graded relevance for n distinct documents: `relevance` in [0, 1] and `weight` >= 0, both of shape (n,).
+
+    An explicit judgement has relevance 0 or 1 and weight 1. A debiased click has its posterior relevance, weighted by
+    the confidence in it. Build one with `Feedback.of` or `Feedback.judged`, which check.
+    """
+
+    ids: tuple[str, ...]
+    relevance: FloatArray
+    weight: FloatArray
+
+    @classmethod
+    def of(
+        cls, ids: Iterable[str], relevance: npt.ArrayLike, weight: npt.ArrayLike | None = None
+    ) -> Feedback:
+        """Feedback from parallel arrays; a document named twice keeps its last values.
+
+        Raises InputError for a relevance outside [0, 1], a negative or infinite weight, or lengths that differ.
+        """
+        names = tuple(ids)
+        grades = np.array(relevance, dtype=np.float64).reshape(-1)
+        weights = np.ones(len(names)) if weight is None else np.array(weight, dtype=np.float64).reshape(-1)
+        if not len(names) == len(grades) == len(weights):
+            raise InputError(
+                f"Feedback has {len(names)} documents, {len(grades)} relevance values and {len(weights)} weights.",
+                "Give one of each per document.",
+            )
+        if not bool(np.all((grades >= 0) & (grades <= 1))):
+            raise InputError("A feedback relevance is outside [0, 1].", "Use 1 for relevant and 0 for not relevant.")
+        if not bool(np.all((weights >= 0) & np.isfinite(weights))):
+            raise InputError("A feedback weight is negative or not finite.", "Use a weight of 0 or more; 1 is usual.")
+        last = {name: i for i, name in enumerate(names)}
+        keep = list(last.values())
+        return cls(tuple(last), grades[keep], weights[keep])
+
+    @classmethod
+    def judged(cls, relevant: Sequence[str] = (), not_relevant: Sequence[str] = ()) -> Feedback:
+        """Explicit judgements: relevance 1 or 0, weight 1. A document in both counts as not relevant (it came last)."""
+        grades = [*repeat(1.0, len(relevant)), *repeat(0.0, len(not_relevant))]
+        return cls.of([*relevant, *not_relevant], grades)
+
+    @classmethod
+    def from_grades(cls, grades: Mapping[str, float]) -> Feedback:
+        return cls.of(grades.keys(), list(grades.values()))
+
+    @property
+    def digest(self) -> str:
+        """A hash of the content, the same whatever the order: for cache keys."""
+        rows = sorted(zip(self.ids, self.relevance.tolist(), self.weight.tolist(), strict=True))
+        return hashlib.sha256(repr(rows).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+    def select(self, keep: npt.NDArray[np.bool_]) -> Feedback:
+        """The documents for which `keep`, of shape (n,), is true."""
+        return Feedback(
+            tuple(doc for doc, kept in zip(self.ids, keep.tolist(), strict=True) if kept),
+            self.relevance[keep],
+            self.weight[keep],
+        )
+
+    @property
+    def positive(self) -> Feedback:
+        """The documents more likely relevant than not (relevance above 0.5) that have weight."""
+        return self.select((self.relevance > 0.5) & (self.weight > 0))
+
+    @property
+    def negative(self) -> Feedback:
+        """The documents that are at most as likely relevant as not and that have weight."""
+        return self.select((self.relevance <= 0.5) & (self.weight > 0))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+NO_FEEDBACK = Feedback((), np.zeros(0), np.zeros(0))
