@@ -1,0 +1,217 @@
+"""Many values over the Java border in one call.
+
+A call from Python into Java costs microseconds, so reading 1000 hits attribute by attribute costs more than the search
+that found them. The functions here are small loops that the JVM itself puts together from method handles
+(`java.lang.invoke.MethodHandles`, the JDK's own combinators): they run inside Java and give back one array or string.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from index.java import cast, java_class
+
+_PRIMITIVES = {
+    "int": "java.lang.Integer",
+    "long": "java.lang.Long",
+    "float": "java.lang.Float",
+    "boolean": "java.lang.Boolean",
+    "char": "java.lang.Character",
+    "void": "java.lang.Void",
+}
+_STRING = "java.lang.String"
+_BUILDER = "java.lang.StringBuilder"
+_TOKENS = "org.apache.lucene.analysis.TokenStream"
+
+
+def hits(top_docs: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Lucene's document numbers and scores of a TopDocs, in its order: two arrays of shape (n,)."""
+    numbers, scores = _hit_columns()
+    return np.array(numbers.apply(top_docs), dtype=np.int64), np.array(scores.apply(top_docs), dtype=np.float64)
+
+
+def long_values(values: Any, count: int) -> npt.NDArray[np.int64]:
+    """The NumericDocValues of documents 0 to count - 1, which must all have one."""
+    return np.array(_doc_values_column().apply(values, count), dtype=np.int64)
+
+
+def string_values(values: Any, count: int) -> list[str]:
+    """The BinaryDocValues of documents 0 to count - 1 as text; no value may hold a line feed."""
+    joined: str = _string_column().apply(values, count)
+    return joined.split("\n")[:-1]
+
+
+def live_bits(bits: Any, count: int) -> npt.NDArray[np.bool_]:
+    """Lucene `Bits` as a boolean array of shape (count,)."""
+    return np.array(_bits_column().apply(bits, count), dtype=np.bool_)
+
+
+def tokens(stream: Any) -> list[tuple[str, int, int]]:
+    """(term, start, end) for each token of a TokenStream; offsets count UTF-16 units. The stream is consumed."""
+    stream.reset()
+    joined: str = _token_loop().apply(stream)
+    stream.end()
+    rows = (line.rsplit("\t", 2) for line in joined.split("\n")[:-1])
+    return [(term, int(start), int(end)) for term, start, end in rows]
+
+
+@lru_cache(maxsize=None)
+def _type(name: str) -> Any:
+    if name in _PRIMITIVES:
+        return java_class(_PRIMITIVES[name]).TYPE
+    return java_class("java.lang.Class").forName(name)
+
+
+def _handles() -> Any:
+    return java_class("java.lang.invoke.MethodHandles")
+
+
+def _signature(result: str, *parameters: str) -> Any:
+    types = java_class("java.lang.invoke.MethodType")
+    first = _type(result)
+    return types.methodType(first, [_type(p) for p in parameters]) if parameters else types.methodType(first)
+
+
+def _method(owner: str, name: str, result: str, *parameters: str) -> Any:
+    """(owner, *parameters) -> result"""
+    return _handles().publicLookup().findVirtual(_type(owner), name, _signature(result, *parameters))
+
+
+def _getter(owner: str, name: str, result: str) -> Any:
+    """(owner) -> result"""
+    return _handles().publicLookup().findGetter(_type(owner), name, _type(result))
+
+
+def _function(handle: Any, arity: int) -> Any:
+    """A handle as a java.util.function.Function or BiFunction, which pyjnius can call."""
+    name = "java.util.function.Function" if arity == 1 else "java.util.function.BiFunction"
+    proxies = java_class("java.lang.invoke.MethodHandleProxies")
+    return cast(name, proxies.asInterfaceInstance(_type(name), handle))
+
+
+def _fill(array: str, source: str, item: Any, count: Any) -> Any:
+    """A loop (source, …) -> array with `array[i] = item(source, i)` for i below `count(source, …)`.
+
+    `item` has the signature (source, int) -> element, `count` (source, …) -> int.
+    """
+    handles = _handles()
+    store = handles.collectArguments(handles.arrayElementSetter(_type(array)), 2, item)
+    store = handles.permuteArguments(store, _signature("void", array, "int", source), 0, 1, 2, 1)
+    keep = handles.dropArguments(handles.identity(_type(array)), 1, _type("int"), _type(source))
+    create = handles.filterReturnValue(count, handles.arrayConstructor(_type(array)))
+    body = handles.foldArguments(keep, store)
+    if count.type().parameterCount() == 2:  # the loop's own count is passed to the body as well
+        body = handles.dropArguments(body, 3, _type("int"))
+    return handles.countedLoop(count, create, body)
+
+
+def _second_int(source: str) -> Any:
+    """(source, int) -> int: the count that the caller passes."""
+    handles = _handles()
+    return handles.dropArguments(handles.identity(_type("int")), 0, _type(source))
+
+
+def _then(first: Any, second: Any, accumulator: str, source: str) -> Any:
+    """(accumulator, source) -> accumulator: `second(first(accumulator, source), source)`."""
+    handles = _handles()
+    both = handles.collectArguments(second, 0, first)
+    return handles.permuteArguments(both, _signature(accumulator, accumulator, source), 0, 1, 1)
+
+
+def _append(kind: str, value: Any) -> Any:
+    """(StringBuilder, source) -> StringBuilder, appending `value(source)` of the type `kind`."""
+    return _handles().filterArguments(_method(_BUILDER, "append", _BUILDER, kind), 1, value)
+
+
+def _append_char(char: str, source: str) -> Any:
+    """(StringBuilder, source) -> StringBuilder, appending one constant character."""
+    handles = _handles()
+    code = java_class("java.lang.Character")(char)
+    append = handles.insertArguments(_method(_BUILDER, "append", _BUILDER, "char"), 1, code)
+    return handles.dropArguments(append, 1, _type(source))
+
+
+def _new_builder() -> Any:
+    return _handles().publicLookup().findConstructor(_type(_BUILDER), _signature("void"))
+
+
+@lru_cache(maxsize=1)
+def _hit_columns() -> tuple[Any, Any]:
+    handles = _handles()
+    hit, top = "org.apache.lucene.search.ScoreDoc", "org.apache.lucene.search.TopDocs"
+    array = f"[L{hit};"
+    columns = []
+    for name, kind, target in (("doc", "int", "[I"), ("score", "float", "[F")):
+        item = handles.filterReturnValue(handles.arrayElementGetter(_type(array)), _getter(hit, name, kind))
+        loop = _fill(target, array, item, handles.arrayLength(_type(array)))
+        columns.append(_function(handles.filterArguments(loop, 0, _getter(top, "scoreDocs", array)), 1))
+    return columns[0], columns[1]
+
+
+@lru_cache(maxsize=1)
+def _doc_values_column() -> Any:
+    source = "org.apache.lucene.index.NumericDocValues"
+    item = _after_advance(source, _method(source, "longValue", "long"))
+    return _function(_fill("[J", source, item, _second_int(source)), 2)
+
+
+@lru_cache(maxsize=1)
+def _bits_column() -> Any:
+    source = "org.apache.lucene.util.Bits"
+    return _function(_fill("[Z", source, _method(source, "get", "boolean", "int"), _second_int(source)), 2)
+
+
+def _after_advance(source: str, value: Any) -> Any:
+    """(source, int) -> value(source), after `source.advanceExact(int)`."""
+    handles = _handles()
+    advance = _method(source, "advanceExact", "boolean", "int")
+    ignore = handles.empty(_signature("void", "boolean"))
+    moved = handles.filterReturnValue(advance, ignore)
+    return handles.foldArguments(handles.dropArguments(value, 1, _type("int")), moved)
+
+
+@lru_cache(maxsize=1)
+def _string_column() -> Any:
+    handles = _handles()
+    source, ref = "org.apache.lucene.index.BinaryDocValues", "org.apache.lucene.util.BytesRef"
+    as_text = handles.filterReturnValue(_method(source, "binaryValue", ref), _method(ref, "utf8ToString", _STRING))
+    append = handles.collectArguments(
+        _method(_BUILDER, "append", _BUILDER, _STRING), 1, _after_advance(source, as_text)
+    )  # (builder, source, int) -> builder
+    line_feed = handles.dropArguments(_append_char("\n", source), 2, _type("int"))
+    both = handles.collectArguments(line_feed, 0, append)
+    body = handles.permuteArguments(both, _signature(_BUILDER, _BUILDER, "int", source, "int"), 0, 2, 1, 2, 1)
+    create = handles.dropArguments(_new_builder(), 0, _type(source), _type("int"))
+    loop = handles.countedLoop(_second_int(source), create, body)
+    return _function(handles.filterReturnValue(loop, _method(_BUILDER, "toString", _STRING)), 2)
+
+
+@lru_cache(maxsize=1)
+def _token_loop() -> Any:
+    handles = _handles()
+    body = _append(_STRING, _attribute("CharTermAttribute", "toString", _STRING, owner="java.lang.Object"))
+    for edge in ("startOffset", "endOffset"):
+        body = _then(body, _append_char("\t", _TOKENS), _BUILDER, _TOKENS)
+        body = _then(body, _append("int", _attribute("OffsetAttribute", edge, "int")), _BUILDER, _TOKENS)
+    body = _then(body, _append_char("\n", _TOKENS), _BUILDER, _TOKENS)
+    more = handles.dropArguments(_method(_TOKENS, "incrementToken", "boolean"), 0, _type(_BUILDER))
+    create = handles.dropArguments(_new_builder(), 0, _type(_TOKENS))
+    loop = handles.whileLoop(create, more, body)
+    return _function(handles.filterReturnValue(loop, _method(_BUILDER, "toString", _STRING)), 1)
+
+
+def _attribute(name: str, getter: str, result: str, owner: str | None = None) -> Any:
+    """(TokenStream) -> a value of one of its attributes."""
+    handles = _handles()
+    interface = f"org.apache.lucene.analysis.tokenattributes.{name}"
+    find = _method(
+        "org.apache.lucene.util.AttributeSource", "getAttribute", "org.apache.lucene.util.Attribute", "java.lang.Class"
+    )
+    found = handles.insertArguments(find, 1, _type(interface))
+    value = _method(owner or interface, getter, result)
+    attribute = found.asType(_signature(owner or interface, _TOKENS))
+    return handles.filterReturnValue(attribute, value)
