@@ -1,0 +1,120 @@
+"""The command `clickwise`: one sub-command per room, loaded only when it is called.
+
+The roof of the house: it alone may name every room. It names them as text, so `clickwise --help` and the completion of
+command names import nothing but Typer.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("server.demo", "See a ranking learn: index the Python documentation, judge two hits, watch it move."),
+    "index": ("index.cli", "Build, update and describe indexes."),
+    "search": ("ranking.cli", "Search an index, with documents given as relevant or not."),
+    "serve": ("server.serve", "Serve search and feedback over HTTP, with a web page."),
+    "doctor": ("server.doctor", "Check Java, models, packages and indexes, and say how to mend what is wrong."),
+}
+"""Command -> (the module whose `app`, a Typer, implements it; its line in the help)."""
+
+
+class LazyCommand(TyperCommand):
+    """Stands for a command until it is called: has its name and help line, and turns into the real one then."""
+
+    def __init__(self, name: str, module: str, line: str) -> None:
+        super().__init__(name, short_help=line, rich_markup_mode=None)
+        self._module = module
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        return self.short_help or ""  # whole: the formatter wraps it
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        app: typer.Typer = importlib.import_module(self._module).app
+        app._add_completion = False  # the root has it
+        app.rich_markup_mode = None  # the same plain help everywhere, in a terminal and in a pipe
+        return typer.main.get_command(app).make_context(info_name, args, parent, **extra)
+
+
+class Roof(TyperGroup):
+    """The root command: knows its sub-commands by name only."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        for name, (module, line) in COMMANDS.items():
+            self.add_command(LazyCommand(name, module, line))
+
+
+app = typer.Typer(
+    cls=Roof,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="'clickwise COMMAND --help' tells more. Settings come from flags, CLICKWISE_* variables and clickwise.toml.",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"clickwise {version('clickwise')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Search that learns from what each searcher clicks."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code.
+
+    0 is success, 1 a check that failed, 2 a command line or an input that is not usable (one line on stderr says what
+    and what to do), 130 an interruption.
+    """
+    try:
+        typer.main.get_command(app).main(list(arguments), prog_name="clickwise")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except Exception as problem:
+        line = _one_line(problem)
+        if line is None:
+            raise
+        typer.echo(f"clickwise: {line}", err=True)
+        return 2
+    return 0
+
+
+def _one_line(problem: Exception) -> str | None:
+    """What to tell about a failure that its reader can mend; None for a bug, which keeps its traceback."""
+    from index.errors import ClickwiseError  # here, as it brings NumPy
+
+    if isinstance(problem, ClickwiseError):
+        return " ".join(str(problem).split())
+    if isinstance(problem, OSError) and problem.strerror and problem.filename:
+        return f"{problem.filename}: {problem.strerror}."
+    return None
+
+
+def main() -> None:
+    """The entry point of the console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a lone surrogate prints as \udXXX, also valid in JSON
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader (head, less) has gone: nothing left to say, also not at shutdown
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
