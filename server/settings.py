@@ -1,0 +1,174 @@
+"""Settings: from flags, then the environment, then `clickwise.toml`, then the defaults; typed, and no key is ignored.
+
+An environment variable is the key in capitals after `CLICKWISE_`, with `__` inside tables:
+`CLICKWISE_PORT=9000`, `CLICKWISE_INDEXES__NFCORPUS=/data/nfcorpus` (a name from the environment becomes lower case).
+Relative paths are relative to the working directory.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, StringConstraints, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from index.errors import InputError, NotFoundError
+
+PREFIX: Final = "CLICKWISE_"
+DEFAULT_CONFIG: Final = Path("clickwise.toml")
+OTHER_VARIABLES: Final = frozenset({"CLICKWISE_DATA", "CLICKWISE_JAVA_HEAP"})
+"""Variables with our prefix that are not settings: where measurements find their data, and the heap of the JVM."""
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set about a running service. Sizes are in bytes."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, validate_default=True
+    )
+
+    config: Path | None = Field(None, description="the configuration file; a flag or the environment names it")
+    home: Path = Field(Path(".clickwise"), description="where indexes and the store live")
+    indexes: dict[Name, Path] = Field({}, description="name -> directory; empty: every folder under home/indexes")
+    default_index: Name | None = Field(None, description="the index of a search that names none")
+    default_pipeline: str | None = Field(
+        None, description="the pipeline of a search that names none; fused where the index has vectors, else bm25-qe"
+    )
+    pipelines: dict[str, Any] = Field({}, description="your own pipelines; only in the configuration file")
+    store_url: str | None = Field(None, description="where impressions and events go; default sqlite at home/store.db")
+    host: str = Field("127.0.0.1", description="the address to listen on")
+    port: int = Field(8080, ge=0, le=65535, description="the port to listen on; 0 takes any free one")
+    threads: int = Field(8, ge=1, le=256, description="requests that are worked on at the same time")
+    max_waiting: int = Field(64, ge=0, description="requests that may wait for a thread before others are turned away")
+    depth: int = Field(1000, ge=10, le=10_000, description="documents re-ranked, kept and paged through per round")
+    max_query_chars: int = Field(10_000, ge=1, description="longest query")
+    max_body_bytes: int = Field(1_000_000, ge=1_000, description="largest body of a search or of feedback")
+    max_document_bytes: int = Field(4_000_000, ge=1_000, description="largest document, as JSON")
+    max_bulk_bytes: int = Field(64_000_000, ge=1_000, description="largest body of one bulk upsert")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("warning", description="how much is logged")
+
+    @property
+    def store_address(self) -> str:
+        """The URL of the store, with the default filled in."""
+        return self.store_url or f"sqlite:///{self.home / 'store.db'}"
+
+    def index_paths(self) -> dict[str, Path]:
+        """Every index that is named, or else every folder under home/indexes, by name."""
+        if self.indexes:
+            return dict(sorted(self.indexes.items()))
+        folder = self.home / "indexes"
+        if not folder.is_dir():
+            return {}
+        return {path.name: path for path in sorted(folder.iterdir()) if path.is_dir() and path.name[0] not in "._"}
+
+    def index_path(self, name: str) -> Path:
+        """Where the index of this name is or would be."""
+        return self.indexes.get(name, self.home / "indexes" / name)
+
+
+def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
+    """The settings of this process. `flags` holds what the command line gave; a None in it means not given.
+
+    Raises InputError, which names the key and where it came from, for an unknown key or a value that does not fit,
+    and NotFoundError for a configuration file that was named and is not there.
+    """
+    given = {key: value for key, value in (flags or {}).items() if value is not None}
+    _known(given, "the flags")
+    _known_variables(os.environ)
+    path = _config_path(given)
+    table = _read(path) if path else {}
+
+    class Layered(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=table)
+
+    try:
+        return Layered(**{**given, "config": path})
+    except ValidationError as error:
+        raise _explained(error, given, path) from None
+    except SettingsError as error:
+        raise InputError(f"The environment is not usable: {error}.", "Write tables as JSON, or use __ keys.") from None
+
+
+def _config_path(given: Mapping[str, Any]) -> Path | None:
+    named = given.get("config") or os.environ.get(f"{PREFIX}CONFIG")
+    if named is None:
+        return DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else None
+    if not Path(named).is_file():
+        raise NotFoundError(f"There is no configuration file {named}.", "Check the path, or leave it out.")
+    return Path(named)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid TOML: {error}.", "Mend the file.") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.", "Check its permissions.") from None
+    _known(table, str(path), besides={"config"})
+    return table
+
+
+def _known(keys: Iterable[str], where: str, besides: set[str] | None = None) -> None:
+    valid = set(Settings.model_fields) - (besides or set())
+    for key in keys:
+        if key not in valid:
+            raise InputError(f"There is no setting `{key}` (in {where}).", _nearest(key, valid))
+
+
+def _known_variables(environ: Mapping[str, str]) -> None:
+    valid = {f"{PREFIX}{key.upper()}" for key in Settings.model_fields if key != "pipelines"}
+    tables = {f"{PREFIX}INDEXES"}
+    for variable in sorted(environ):
+        if not variable.upper().startswith(PREFIX) or variable.upper() in OTHER_VARIABLES:
+            continue
+        head, nested, _ = variable.upper().partition("__")
+        if head == f"{PREFIX}PIPELINES":
+            raise InputError(f"Pipelines cannot be set by {variable}.", "Write them into clickwise.toml.")
+        if head not in valid or (nested and head not in tables):
+            raise InputError(
+                f"The environment variable {variable} is not a setting.", _nearest(head, valid | OTHER_VARIABLES)
+            )
+
+
+def _nearest(key: str, valid: set[str]) -> str:
+    close = difflib.get_close_matches(key, sorted(valid), n=1, cutoff=0.5)
+    return f"Did you mean {close[0]}?" if close else f"Valid are: {', '.join(sorted(valid))}."
+
+
+def _explained(error: ValidationError, given: Mapping[str, Any], path: Path | None) -> InputError:
+    """The first problem of a validation error, with the place that the value came from."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    key = str(first["loc"][0])
+    variable = f"{PREFIX}{key.upper()}"
+    if key in given:
+        where = "a flag"
+    elif any(name.upper().partition("__")[0] == variable for name in os.environ):
+        where = f"the environment, {variable}"
+    else:
+        where = str(path)
+    dotted = ".".join(str(part) for part in first["loc"] if part != "[key]")
+    reason = first["msg"][:1].lower() + first["msg"][1:]
+    return InputError(f"The setting `{dotted}` (from {where}) is not usable: {reason}.", "Change its value.")
