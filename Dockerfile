@@ -35,6 +35,6 @@ VOLUME /data
 EXPOSE 8080
 # The first start loads the JVM, the model and the indexes: /readyz answers 200 only after that.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8080/readyz', timeout=4)"]
+    CMD python -c "from urllib.request import urlopen; urlopen('http://127.0.0.1:$CLICKWISE_PORT/readyz', timeout=4)"
 ENTRYPOINT ["clickwise"]
 CMD ["serve"]
