@@ -101,7 +101,7 @@ class VectorFile:
             file.flush()
             os.fsync(file.fileno())
         if first == 0:
-            _sync_directory(self.path.parent)  # the file may be new: its name has to survive as well
+            sync_directory(self.path.parent)  # the file may be new: its name has to survive as well
 
     def open(self, rows: int) -> Half:
         """The first `rows` rows as a read-only memory map (rows, dimension); a plain empty array for none.
@@ -133,7 +133,8 @@ def _halve(vectors: npt.NDArray[np.floating]) -> Half:
     return halves
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Make the names of new or renamed files in a directory durable."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
