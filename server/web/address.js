@@ -1,0 +1,29 @@
+// The page's address: what is searched, where and how, and which document is open. The back button walks through it.
+
+const NAMES = ["q", "index", "pipeline", "filter", "doc"];
+const SEARCH = ["q", "index", "pipeline", "filter"];
+
+/** {q, index, pipeline, filter, doc}: empty text where the address does not say, and q null on the start page. */
+export function read() {
+  const query = new URLSearchParams(location.search);
+  const found = Object.fromEntries(NAMES.map((name) => [name, query.get(name) ?? ""]));
+  return { ...found, q: query.get("q") };
+}
+
+/** Whether two addresses ask for the same ranking. */
+export const sameSearch = (a, b) => a !== null && b !== null && SEARCH.every((name) => a[name] === b[name]);
+
+function href(parameters) {
+  const query = new URLSearchParams();
+  for (const name of NAMES) if (parameters[name] || (name === "q" && parameters.q === "")) query.set(name, parameters[name]);
+  return `${location.pathname}${query.size ? `?${query}` : ""}`;
+}
+
+/** Go on to an address. `state` stays with the history entry, also across a reload. */
+export const push = (parameters, state = {}) => history.pushState(state, "", href(parameters));
+
+/** Rewrite the current history entry. */
+export const replace = (parameters, state = history.state) => history.replaceState(state, "", href(parameters));
+
+/** Add to the state of the current history entry. */
+export const remember = (state) => history.replaceState({ ...history.state, ...state }, "");

@@ -1,0 +1,63 @@
+// The HTTP API as functions. Every failure becomes a Problem that says what is wrong and what to do about it.
+
+export class Problem extends Error {
+  /** `document` is an application/problem+json body: {title, status, detail, advice, field?}. */
+  constructor({ title = "Something went wrong", detail = "", advice = "", status = 0, field = null }) {
+    super(detail || title);
+    Object.assign(this, { title, detail, advice, status, field });
+  }
+}
+
+/** A random id; `crypto.randomUUID` exists only on https and localhost. */
+export function randomId() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+async function call(path, { method = "GET", body, signal, keepalive = false } = {}) {
+  const headers = { Accept: "application/json" };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  let response;
+  try {
+    response = await fetch(path, { method, headers, body: body && JSON.stringify(body), signal, keepalive });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem({
+      title: "The server does not answer",
+      detail: "The request did not reach Clickwise.",
+      advice: "Check that it is still running, then try again.",
+    });
+  }
+  const answer = await response.json().catch(() => null);
+  if (response.ok && answer !== null) return answer;
+  throw new Problem({ title: `The server answered ${response.status}`, ...answer, status: response.status });
+}
+
+export const indexes = () => call("v1/indexes").then((answer) => answer.indexes);
+
+export const pipelines = () => call("v1/pipelines").then((answer) => answer.pipelines);
+
+/** One document in full. */
+export function fetchDocument(id, index, signal) {
+  const query = index ? `?index=${encodeURIComponent(index)}` : "";
+  return call(`v1/documents/${encodeURIComponent(id)}${query}`, { signal });
+}
+
+/** A ranking, or with `query_id` the next round or a further page of it. */
+export function search(body, signal) {
+  const defined = Object.entries(body).filter(([, value]) => value !== "" && value !== null && value !== undefined);
+  return call("v1/search", { method: "POST", body: Object.fromEntries(defined), signal });
+}
+
+/**
+ * Record what the reader did with a document. The idempotency key makes a second attempt harmless, so a lost
+ * connection is tried once more; `keepalive` lets the event outlive the page.
+ */
+export async function feedback(event, { keepalive = false } = {}) {
+  const options = { method: "POST", body: { ...event, idempotency_key: randomId() }, keepalive };
+  try {
+    return await call("v1/feedback", options);
+  } catch (problem) {
+    if (problem.status !== 0) throw problem;
+    return call("v1/feedback", options);
+  }
+}

@@ -1,0 +1,252 @@
+// The search page: wires the session (what is known), the views (what is shown) and the address (what is asked).
+
+import * as address from "./address.js";
+import * as api from "./api.js";
+import { count, h } from "./dom.js";
+import { HitList } from "./hits.js";
+import * as keys from "./keys.js";
+import { drawAbout, drawFeedback, movedText, statusLine } from "./panel.js";
+import { Reader } from "./reader.js";
+import { Session } from "./session.js";
+
+const $ = (selector) => document.querySelector(selector);
+const form = $("#search");
+const filter = $("#filter");
+const list = new HitList($("#hits"));
+const session = new Session(draw);
+const reader = new Reader($("#reader"), leaveDocument);
+let asked = null; // the address whose ranking is shown; null on the start page
+
+// ---------------------------------------------------------------- drawing
+
+/** Bring the page in line with the session, after the event `what`. */
+function draw(what) {
+  const { answer, busy } = session;
+  document.body.dataset.view = asked ? "results" : "home";
+  document.body.dataset.busy = busy ?? "";
+  $("#hits").setAttribute("aria-busy", String(busy !== null));
+  drawProblem();
+  if (what === "busy" && answer) return;
+  for (const part of ["#status", "#feedback", "#about"]) $(part).hidden = !answer;
+  $("#nothing").hidden = !answer || answer.total > 0;
+  $("#more").hidden = !session.hasMore;
+  $("#notices").replaceChildren(...notices(answer).map((text) => h("p", { class: "notice" }, text)));
+  if (!answer) return list.clear();
+  list.draw(session);
+  $("#status").textContent = statusLine(session);
+  drawFeedback($("#feedback"), session);
+  drawAbout($("#about dl"), answer);
+  if (reader.document) reader.mark(session.marks.get(reader.document));
+  return afterwards(what);
+}
+
+/** What a change means for the address, the focus and for those who listen to the page. */
+function afterwards(what) {
+  const { answer, hits } = session;
+  if (what === "searched") {
+    address.remember({ queryId: answer.query_id });
+    announce(`${count(answer.total, "result")} for ${answer.query}`);
+  } else if (what === "reranked") {
+    announce(`Re-ranked with your feedback: ${movedText(hits)}`);
+    const focused = document.activeElement;
+    if (list.current && focused.matches(":focus-visible")) focused.closest(".hit").scrollIntoView({ block: "nearest" });
+  } else if (what === "more") {
+    announce(`${count(hits.length, "result")} shown`);
+    list.focus(hits[answer.offset]?.id);
+  }
+}
+
+function announce(text) {
+  $("#announcer").textContent = text;
+}
+
+function drawProblem() {
+  const { problem } = session;
+  $("#problem").hidden = !problem;
+  filter.setAttribute("aria-invalid", String(problem?.field === "filter"));
+  if (!problem) return;
+  if (problem.field === "filter") showFilter(true);
+  $("#retry").hidden = problem.status >= 400 && problem.status < 500; // the same request would fail again
+  $("#problem-title").textContent = problem.title;
+  $("#problem-detail").textContent = [problem.detail, problem.advice].filter(Boolean).join(" ");
+}
+
+function notices(answer) {
+  if (!answer) return [];
+  const degraded = answer.degraded ? [`This ranking is simpler than asked for (${answer.degraded}).`] : [];
+  return [...degraded, ...answer.warnings];
+}
+
+// ---------------------------------------------------------------- the address: searches and open documents
+
+/** Do what the address says: rank where it asks for another ranking, open or close the reader. */
+function follow() {
+  const wanted = address.read();
+  if (!wanted.doc) reader.close(); // first: reading that document was a click on the ranking that is about to go
+  if (wanted.q === null) {
+    asked = null;
+    session.reset();
+    draw("home");
+  } else if (!address.sameSearch(asked, wanted)) {
+    asked = wanted;
+    session.search(wanted, history.state?.queryId);
+  }
+  form.elements.q.value = wanted.q ?? "";
+  filter.value = wanted.filter;
+  showFilter(wanted.filter !== "");
+  for (const name of ["index", "pipeline"]) choose(name, wanted[name]);
+  document.title = wanted.q ? `${wanted.q} – Clickwise` : "Clickwise";
+  if (wanted.doc && wanted.doc !== reader.document) openDocument(wanted);
+}
+
+/** Search for what the form says. The same search again ranks again and keeps the feedback. */
+function submit() {
+  const wanted = { q: form.elements.q.value, index: chosen("index"), pipeline: chosen("pipeline"), filter: filter.value };
+  if (matchMedia("(pointer: coarse)").matches) form.elements.q.blur();
+  if (address.sameSearch(asked, wanted) && session.answer) return session.rerank();
+  address.push(wanted);
+  asked = null;
+  return follow();
+}
+
+function openDocument({ doc, index }) {
+  const hit = session.hits.find((one) => one.id === doc);
+  reader.open(doc, { index, mark: session.marks.get(doc), title: hit?.title, snippet: hit?.snippet });
+}
+
+const clicked = (id, dwell) => ({ position: session.hits.find((hit) => hit.id === id)?.rank, dwell_ms: dwell });
+
+/** The reader was closed: that is the click, with the time spent reading. */
+function leaveDocument(id, dwell) {
+  const here = address.read();
+  if (here.doc === id) {
+    if (history.state?.opened) history.back();
+    else address.replace({ ...here, doc: "" });
+  }
+  list.focus(id);
+  if (session.answer) session.mark(id, "click", clicked(id, dwell));
+}
+
+// ---------------------------------------------------------------- choices
+
+/** Fill a <select> with what the server offers; the default one carries no value, so it stays out of the address. */
+async function offer(name, fetchAll, label) {
+  const offered = await fetchAll();
+  const option = (one) => h("option", { value: one.default ? "" : one.name, data: { name: one.name } }, label(one));
+  form.elements[name].replaceChildren(...offered.map(option));
+  choose(name, address.read()[name]);
+}
+
+function choose(name, value) {
+  const select = form.elements[name];
+  const options = [...select.options];
+  if (value && !options.some((one) => one.dataset.name === value)) select.append(h("option", { value, data: { name: value } }, value));
+  select.selectedIndex = [...select.options].findIndex((one) => (value ? one.dataset.name === value : one.value === ""));
+}
+
+const chosen = (name) => form.elements[name].value;
+
+function showFilter(on) {
+  $("#filter-row").hidden = !on;
+  $("#filter-toggle").setAttribute("aria-expanded", String(on));
+}
+
+/** Narrow the search to the documents that carry a tag. */
+function addFilter(name, json) {
+  const field = /^[A-Za-z_]\w*$/.test(name) ? name : `field(${JSON.stringify(name)})`;
+  const clause = `${field} == ${json}`;
+  filter.value = filter.value ? `(${filter.value}) and ${clause}` : clause;
+  submit();
+}
+
+// ---------------------------------------------------------------- events
+
+/** What a control of a document does; `act` is its data-act. */
+function act(name, id, control) {
+  if (name === "open") {
+    address.push({ ...address.read(), doc: id }, { ...history.state, opened: true });
+    openDocument(address.read());
+  } else if (name === "relevant" || name === "not_relevant") {
+    session.mark(id, session.marks.get(id) === name ? "none" : name, { position: clicked(id).position });
+  } else if (name === "none") session.mark(id, "none");
+  else if (name === "tag") addFilter(control.dataset.name, control.dataset.value);
+  else if (name === "why") {
+    list.toggleWhy(id);
+    list.draw(session);
+  } else if (name === "show" && !list.focus(id)) {
+    address.push({ ...address.read(), doc: id }, { ...history.state, opened: true });
+    openDocument(address.read());
+  }
+}
+
+document.addEventListener("click", (event) => {
+  const control = event.target.closest("[data-act]");
+  const id = control && (control.closest("[data-id]")?.dataset.id ?? reader.document);
+  const elsewhere = event.ctrlKey || event.metaKey || event.shiftKey; // a link in a new tab is the browser's affair
+  if (!control || elsewhere) return;
+  event.preventDefault();
+  act(control.dataset.act, id, control);
+});
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  submit();
+});
+for (const name of ["index", "pipeline"]) form.elements[name].addEventListener("change", () => asked && submit());
+$("#filter-toggle").addEventListener("click", () => {
+  const on = $("#filter-row").hidden;
+  showFilter(on);
+  if (on) filter.focus();
+});
+$("#more").addEventListener("click", () => session.more());
+$("#start-over").addEventListener("click", () => {
+  asked = address.read();
+  session.search(asked);
+});
+$("#retry").addEventListener("click", () => (session.answer ? session.rerank() : session.search(asked)));
+for (const example of document.querySelectorAll(".example")) {
+  example.addEventListener("click", () => {
+    form.elements.q.value = example.textContent;
+    submit();
+  });
+}
+for (const button of document.querySelectorAll("[data-close]")) {
+  button.addEventListener("click", () => button.closest("dialog").close());
+}
+$("#help-button").addEventListener("click", () => $("#help").showModal());
+$("#shortcuts").addEventListener("change", (event) => keys.enable(event.target.checked));
+$("#shortcuts").checked = keys.enabled();
+
+keys.listen({
+  search() {
+    if (reader.document) return false;
+    form.elements.q.focus();
+    form.elements.q.select();
+    return true;
+  },
+  help() {
+    if (!document.querySelector("dialog[open]")) $("#help").showModal();
+    return true;
+  },
+  step(by) {
+    if (document.querySelector("dialog[open]") || !session.hits.length) return false;
+    list.step(by);
+    return true;
+  },
+  act(name) {
+    const id = reader.document ?? list.current;
+    if (id) act(name, id);
+    return Boolean(id);
+  },
+});
+
+addEventListener("popstate", follow);
+addEventListener("pagehide", () => {
+  if (reader.document && session.answer) session.leave(reader.document, clicked(reader.document, reader.dwell()));
+});
+
+follow();
+Promise.all([
+  offer("index", api.indexes, (one) => `${one.name} (${one.documents.toLocaleString("en")})`),
+  offer("pipeline", api.pipelines, (one) => one.name),
+]).catch((problem) => session.fail(problem));

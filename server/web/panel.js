@@ -1,0 +1,55 @@
+// The column beside the results: what the reader has said so far, and how this ranking was made.
+
+import { count, h, icon, milliseconds, spoken } from "./dom.js";
+
+const SAID = {
+  relevant: ["up", "Relevant"],
+  not_relevant: ["down", "Not relevant"],
+  click: ["eye", "Opened"],
+};
+
+function mark(id, kind, title) {
+  const [symbol, said] = SAID[kind] ?? SAID.click;
+  return h(
+    "li",
+    { class: `mark ${kind}`, data: { id } },
+    h("span", { class: "mark-kind", title: said }, icon(symbol), spoken(`${said}:`)),
+    h("button", { type: "button", class: "mark-title", data: { act: "show" }, title }, title),
+    h("button", { type: "button", class: "round-button", data: { act: "none" } }, icon("cross"), spoken(`Take back: ${title}`)),
+  );
+}
+
+/** Draw the marks of a session into `section`; the newest one comes first. */
+export function drawFeedback(section, { marks, titles }) {
+  const items = [...marks].reverse().map(([id, kind]) => mark(id, kind, titles.get(id) ?? id));
+  section.dataset.marks = String(marks.size);
+  section.querySelector("#marks").replaceChildren(...items);
+  section.querySelector("#feedback-count").textContent = marks.size ? String(marks.size) : "";
+}
+
+/** Draw how the newest answer was made into the definition list. */
+export function drawAbout(list, answer) {
+  const { total, ...stages } = answer.timings_ms;
+  const rows = [
+    ["Index", answer.index],
+    ["Generation", answer.generation],
+    ["Pipeline", `${answer.pipeline} (${answer.pipeline_version})`],
+    ["Round", String(answer.round)],
+    ...Object.entries(stages).map(([stage, ms]) => [stage, milliseconds(ms)]),
+    ["Total", milliseconds(total ?? 0)],
+  ];
+  list.replaceChildren(...rows.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+}
+
+/** "258 results · round 2: 7 of 10 moved". */
+export function statusLine({ answer, hits }) {
+  const results = answer.total ? count(answer.total, "result") : "No results";
+  return answer.round < 2 || !hits.length ? results : `${results} · round ${answer.round}: ${movedText(hits)}`;
+}
+
+/** "7 of 10 moved, 1 new". */
+export function movedText(hits) {
+  const fresh = hits.filter((hit) => hit.previous_rank === null).length;
+  const moved = hits.filter((hit) => hit.previous_rank !== null && hit.previous_rank !== hit.rank).length;
+  return `${moved} of ${hits.length} moved${fresh ? `, ${fresh} new` : ""}`;
+}

@@ -1,0 +1,130 @@
+// The panel that shows one document in full, and how long it was read.
+
+import { fetchDocument } from "./api.js";
+import { h, highlighted } from "./dom.js";
+import { judgementButtons, tags } from "./hits.js";
+
+const FIRST_PART = 100_000; // characters; a page of many megabytes would freeze the browser
+
+/** Milliseconds between start and stop during which the page was visible. */
+class Stopwatch {
+  #total = 0;
+  #since = null; // when the current visible stretch began
+  #running = false;
+
+  constructor() {
+    document.addEventListener("visibilitychange", () => this.#turn());
+  }
+
+  start() {
+    this.#total = 0;
+    this.#since = null;
+    this.#running = true;
+    this.#turn();
+  }
+
+  stop() {
+    this.#running = false;
+    this.#turn();
+    return Math.round(this.#total);
+  }
+
+  #turn() {
+    if (this.#since !== null) this.#total += performance.now() - this.#since;
+    this.#since = this.#running && !document.hidden ? performance.now() : null;
+  }
+}
+
+export class Reader {
+  #dialog;
+  #content;
+  #judges;
+  #watch = new Stopwatch();
+  #loading = new AbortController();
+  #document = null;
+
+  /** `closed(id, dwell)` is told which document was read, and for how many milliseconds. */
+  constructor(dialog, closed) {
+    this.#dialog = dialog;
+    this.#content = dialog.querySelector("#reader-content");
+    this.#judges = dialog.querySelector("#reader-judges");
+    dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+    dialog.addEventListener("close", () => {
+      const id = this.#document;
+      this.#loading.abort();
+      this.#document = null;
+      closed(id, this.#watch.stop());
+    });
+  }
+
+  get document() {
+    return this.#document;
+  }
+
+  /** How long the open document has been read; stops the clock, because the page is about to go away. */
+  dwell() {
+    return this.#watch.stop();
+  }
+
+  /** Show a document. `snippet`, where the list has one, is marked in the text and scrolled to. */
+  async open(id, { index, mark, title, snippet }) {
+    this.#document = id;
+    this.#loading = new AbortController();
+    const { signal } = this.#loading;
+    this.#head(title || id, id);
+    this.#content.replaceChildren(h("p", { class: "quiet-text" }, "Loading the document…"));
+    this.mark(mark);
+    if (!this.#dialog.open) this.#dialog.showModal();
+    this.#watch.start();
+    try {
+      const found = await fetchDocument(id, index, signal);
+      if (signal.aborted) return;
+      this.#head(found.title || id, id);
+      this.#content.replaceChildren(...[tags(found.fields), this.#text(found.text, snippet)].filter(Boolean));
+      this.#content.querySelector("mark")?.scrollIntoView({ block: "center" });
+    } catch (problem) {
+      if (signal.aborted) return;
+      this.#content.replaceChildren(
+        h("div", { class: "problem", role: "alert" }, h("strong", {}, problem.message), " ", problem.advice ?? ""),
+      );
+    }
+  }
+
+  close() {
+    if (this.#dialog.open) this.#dialog.close();
+  }
+
+  /** Show which judgement holds. */
+  mark(kind) {
+    const focused = this.#judges.contains(document.activeElement) && document.activeElement.dataset.act;
+    this.#judges.replaceChildren(...judgementButtons(kind));
+    if (focused) this.#judges.querySelector(`[data-act="${focused}"]`).focus();
+  }
+
+  #head(title, id) {
+    this.#dialog.querySelector("#reader-title").textContent = title;
+    this.#dialog.querySelector("#reader-id").textContent = title === id ? "" : id;
+  }
+
+  #text(text, snippet) {
+    if (!text) return h("p", { class: "quiet-text" }, "This document has no text.");
+    // Indented or prompt lines mean source code or a table: only a fixed pitch keeps their shape.
+    const shape = /^(?: {2,}|\t|>>> )\S/m.test(text) ? "text fixed" : "text";
+    const block = h("div", { class: shape }, ...withSnippet(text.slice(0, FIRST_PART), snippet));
+    if (text.length <= FIRST_PART) return block;
+    const rest = h("button", { type: "button", class: "button" }, `Show the rest (${text.length.toLocaleString("en")} characters)`);
+    rest.addEventListener("click", () => {
+      rest.remove();
+      block.append(text.slice(FIRST_PART));
+    });
+    return h("div", {}, block, rest);
+  }
+}
+
+/** The text with the marks of the snippet, where the snippet is a literal part of it. */
+function withSnippet(text, snippet) {
+  const at = snippet?.text ? text.indexOf(snippet.text) : -1;
+  if (at < 0) return [text];
+  const end = at + snippet.text.length;
+  return [text.slice(0, at), ...highlighted(snippet.text, snippet.highlights), text.slice(end)];
+}

@@ -1,0 +1,134 @@
+// One query and its rounds of feedback: what has been asked, answered and marked. Knows nothing of the page.
+
+import * as api from "./api.js";
+
+const PAGE = 10;
+const MOST = 100; // the largest `limit` that the server accepts
+
+/** One visit of one person: the queries of a tab belong together in the log. */
+function visit() {
+  let id = sessionStorage.getItem("visit");
+  if (!id) sessionStorage.setItem("visit", (id = api.randomId()));
+  return id;
+}
+
+export class Session {
+  #changed;
+  #query = null; // identity of the query at hand: what an older one still sends home is dropped
+  #running = new AbortController(); // the ranking under way; a newer one makes it worthless
+  #posts = Promise.resolve(); // feedback on its way, in the order in which it was given
+  #pending = 0;
+
+  /** `changed(what)` is called with "busy", "searched", "reranked", "more", "marked" or "problem". */
+  constructor(changed) {
+    this.#changed = changed;
+    this.reset();
+  }
+
+  reset() {
+    this.#running.abort();
+    this.#query = {};
+    this.#pending = 0;
+    this.answer = null; // the newest answer of the server
+    this.hits = []; // every hit that is shown, pages joined
+    this.marks = new Map(); // document -> "relevant" | "not_relevant" | "click"
+    this.titles = new Map(); // document -> title, for marked documents that left the list
+    this.busy = null; // "search" | "rerank" | "more" while the server ranks
+    this.problem = null;
+  }
+
+  get queryId() {
+    return this.answer?.query_id ?? null;
+  }
+
+  get hasMore() {
+    return this.answer !== null && this.hits.length < this.answer.total;
+  }
+
+  /** Rank anew. With the id of an earlier query its feedback counts again, unless the server no longer knows it. */
+  async search({ q, index, pipeline, filter }, queryId = null) {
+    this.reset();
+    const fresh = { query: q, index, pipeline, filter, session_id: visit() };
+    const resumed = { query_id: queryId };
+    await this.#run("search", async (ask) => {
+      if (!queryId) return ask(fresh);
+      return ask(resumed).catch((problem) => (problem.status === 404 ? ask(fresh) : Promise.reject(problem)));
+    });
+  }
+
+  /** Rank again with all feedback so far, as many hits as are shown. */
+  async rerank() {
+    const limit = Math.min(MOST, Math.max(PAGE, this.hits.length));
+    await this.#run("rerank", (ask) => ask({ query_id: this.queryId, limit }));
+  }
+
+  /** The next page of the same ranking. */
+  async more() {
+    if (this.busy) return;
+    await this.#run("more", (ask) => ask({ query_id: this.queryId, offset: this.hits.length }));
+  }
+
+  /**
+   * Say something about a document: kind "relevant", "not_relevant", "click", or "none" to take it back. The list is
+   * ranked again once the last event under way has arrived.
+   */
+  async mark(document, kind, details = {}) {
+    const query = this.#query;
+    const before = this.marks.get(document) ?? "none";
+    this.problem = null;
+    this.#remember(document, kind);
+    this.#pending += 1;
+    this.#changed("marked");
+    const event = { query_id: this.queryId, document, kind, ...details };
+    const post = this.#posts.then(() => api.feedback(event));
+    this.#posts = post.catch(() => {});
+    const problem = await post.then(() => null, (error) => error);
+    if (query !== this.#query) return;
+    this.#pending -= 1;
+    if (problem) {
+      this.marks.delete(document);
+      this.#remember(document, before);
+      this.fail(problem);
+    } else if (this.#pending === 0 && !this.problem) await this.rerank();
+  }
+
+  /** Record a click while the page is being left: nothing is ranked again. */
+  leave(document, details) {
+    const event = { query_id: this.queryId, document, kind: "click", ...details };
+    api.feedback(event, { keepalive: true }).catch(() => {});
+  }
+
+  #remember(document, kind) {
+    if (kind === "none") this.marks.delete(document);
+    // A click says less than a judgement and never replaces one.
+    else if (kind !== "click" || !this.marks.has(document)) this.marks.set(document, kind);
+  }
+
+  async #run(what, ranking) {
+    this.#running.abort();
+    const running = (this.#running = new AbortController());
+    const ask = (body) => api.search({ limit: PAGE, explain: true, ...body }, running.signal);
+    this.busy = what;
+    this.problem = null;
+    this.#changed("busy");
+    const [answer, problem] = await ranking(ask).then((value) => [value, null], (error) => [null, error]);
+    if (running.signal.aborted) return;
+    this.busy = null;
+    if (problem) this.fail(problem);
+    else this.#take(what, answer);
+  }
+
+  #take(what, answer) {
+    this.hits = what === "more" ? [...this.hits, ...answer.hits] : answer.hits;
+    for (const hit of answer.hits) this.titles.set(hit.id, hit.title || hit.id);
+    this.answer = answer;
+    if (this.#pending === 0) this.marks = new Map(answer.feedback.map((item) => [item.document, item.kind]));
+    this.#changed({ search: "searched", rerank: "reranked", more: "more" }[what]);
+  }
+
+  /** Show a problem, also one that happened elsewhere on the page. */
+  fail(problem) {
+    this.problem = problem instanceof api.Problem ? problem : new api.Problem({ detail: String(problem) });
+    this.#changed("problem");
+  }
+}
