@@ -55,7 +55,7 @@ app = typer.Typer(
     cls=Roof,
     rich_markup_mode=None,
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="'clickwise COMMAND --help' tells more. Settings come from flags, CLICKWISE_* variables and clickwise.toml.",
 )
 

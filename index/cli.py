@@ -1,0 +1,292 @@
+"""`clickwise index`: build, update and describe indexes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from index.errors import InputError
+from index.places import Locate, locate, name_for
+
+if TYPE_CHECKING:
+    from index.encoder import Encoder
+    from index.fields import FieldType
+    from index.index import Index
+    from index.readers import ReadReport
+    from index.types import Document
+
+app = typer.Typer(no_args_is_help=True)
+PYTHON_DOCS = "python"  # the name of the default corpus's index
+
+
+class Layout(StrEnum):
+    flat = "flat"
+    multifield = "multifield"
+
+
+class Conditioning(StrEnum):
+    none = "none"
+    centred = "centred"
+    whitened = "whitened"
+
+
+class OnError(StrEnum):
+    stop = "stop"
+    skip = "skip"
+
+
+Home = Annotated[Path | None, typer.Option(help="The folder of the indexes. [default: .clickwise]")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Source = Annotated[str | None, typer.Argument(help="A file, a folder of files, or irds:ID of ir_datasets.")]
+PythonDocs = Annotated[bool, typer.Option("--python-docs", help="Read the documentation of this Python instead.")]
+Format = Annotated[str | None, typer.Option("--format", help="The format, where the file's ending does not tell it.")]
+Columns = Annotated[
+    list[str],
+    typer.Option(metavar="NAME=COLUMN", help="Where id, title, text or a field comes from; repeatable."),
+]
+Errors = Annotated[OnError, typer.Option("--on-error", help="What to do about a record that cannot be used.")]
+Named = Annotated[str, typer.Argument(metavar="INDEX", help="The index's name, or its directory.")]
+
+
+@app.callback()
+def index() -> None:
+    """Build, update and describe indexes."""
+
+
+@app.command()
+def build(
+    context: typer.Context,
+    source: Source = None,
+    python_docs: PythonDocs = False,
+    name: Annotated[str | None, typer.Option(help="The index's name. [default: after the source]")] = None,
+    out: Annotated[Path | None, typer.Option(help="The index's directory, instead of a name.")] = None,
+    home: Home = None,
+    source_format: Format = None,
+    column: Columns = [],
+    on_error: Errors = OnError.stop,
+    field: Annotated[
+        list[str],
+        typer.Option(metavar="NAME:TYPE", help="A field's type: keyword, number or date. [default: inferred]"),
+    ] = [],
+    analyzer: Annotated[str, typer.Option(help="A Lucene analyzer by name.")] = "english",
+    language: Annotated[str | None, typer.Option(help="The analyzer of a language: de, fr, ja ...")] = None,
+    layout: Annotated[Layout, typer.Option(help="Search title and text as one field, or as two.")] = Layout.flat,
+    boost: Annotated[
+        list[str],
+        typer.Option(metavar="NAME=NUMBER", help="The weight of title or contents in the multifield layout."),
+    ] = [],
+    k1: Annotated[float, typer.Option(help="BM25: how soon repeated terms stop counting.")] = 0.9,
+    b: Annotated[float, typer.Option(help="BM25: how much long documents are marked down.")] = 0.4,
+    encoder: Annotated[
+        str, typer.Option(help="The embedding model: a hub name, a path, 'default', or 'none' for no vectors.")
+    ] = "default",
+    conditioning: Annotated[
+        Conditioning, typer.Option(help="How the embedding space is evened out.")
+    ] = Conditioning.whitened,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the index of that name.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Build an index of a corpus.
+
+    The corpus is a file or a folder in BEIR, Pyserini, Parquet, TREC, CSV or TSV format, plain, .gz or .zst. Whoever
+    searches the index meanwhile keeps the generation before, until the new one is complete.
+    """
+    from index.build import BuildOptions, build_index
+    from index.progress import Progress
+
+    if name and out:
+        raise InputError("--name and --out were both given.", "Give one of them.")
+    if language:
+        if analyzer != "english":
+            raise InputError("--analyzer and --language were both given.", "Give one of them.")
+        analyzer = "english" if language == "en" else language
+    path = out or _located(context, name or (PYTHON_DOCS if python_docs else name_for(source or "")), home)
+    options = BuildOptions(
+        analyzer=analyzer,
+        layout=layout.value,
+        boosts={key: _number("--boost", key, value) for key, value in _pairs("--boost", boost, "=").items()},
+        k1=k1,
+        b=b,
+        fields=_fields(field),
+        conditioning=conditioning.value,
+        overwrite=overwrite,
+        source="python documentation" if python_docs else source or "",
+    )
+    documents, report = _documents(source, python_docs, source_format, column, on_error)
+    began = time.monotonic()
+    with Progress("Indexing") as progress:
+        manifest = build_index(path, documents, options, encoder=_encoder(encoder), on_progress=progress.advance)
+    seconds = time.monotonic() - began
+    if as_json:
+        answer = {"index": path.name, "path": str(path), "seconds": round(seconds, 3)}
+        _print_json({**answer, **_counts(report), "manifest": asdict(manifest)})
+        return
+    _say_what_was_bad(report)
+    typer.echo(f"Built {path}: {manifest.documents:,} documents in {seconds:.1f} s.")
+
+
+@app.command()
+def update(
+    context: typer.Context,
+    index: Named,
+    source: Source = None,
+    python_docs: PythonDocs = False,
+    delete: Annotated[list[str], typer.Option(metavar="ID", help="Delete this document; repeatable.")] = [],
+    home: Home = None,
+    source_format: Format = None,
+    column: Columns = [],
+    on_error: Errors = OnError.stop,
+    as_json: Json = False,
+) -> None:
+    """Add, replace and delete documents.
+
+    A document replaces the one of the same id. A service that runs on the index sees the change at its next search.
+    """
+    from index.progress import Progress
+
+    if not (source or python_docs or delete):
+        raise InputError("There is nothing to do.", "Name a source of documents, or --delete ID.")
+    opened = _open(_located(context, index, home))
+    upserted = deleted = 0
+    report = None
+    if source or python_docs:
+        documents, report = _documents(source, python_docs, source_format, column, on_error)
+        with Progress("Indexing") as progress:
+            upserted = opened.upsert(documents, progress.advance)
+    if delete:
+        deleted = opened.delete(delete)
+    count = opened.view().documents
+    if as_json:
+        answer = {"index": opened.name, "upserted": upserted, "deleted": deleted, "documents": count}
+        _print_json({**answer, **_counts(report)})
+        return
+    _say_what_was_bad(report)
+    typer.echo(f"Updated {opened.path}: {upserted:,} added or replaced, {deleted:,} deleted, {count:,} now.")
+
+
+@app.command()
+def info(context: typer.Context, index: Named, home: Home = None, as_json: Json = False) -> None:
+    """Describe an index.
+
+    Tells how it was built and what is in it now.
+    """
+    opened = _open(_located(context, index, home))
+    view, manifest = opened.view(), opened.manifest
+    size = sum(file.stat().st_size for file in opened.path.rglob("*") if file.is_file())
+    if as_json:
+        answer = {"index": opened.name, "path": str(opened.path), "documents": view.documents, "bytes": size}
+        _print_json({**answer, "fields": view.fields, "manifest": asdict(manifest)})
+        return
+    model, space = manifest.encoder, manifest.space
+    searched = ", ".join(f"{name} x{boost:g}" for name, boost in manifest.boosts.items())
+    rows = {
+        "documents": f"{view.documents:,}",
+        "directory": f"{opened.path}, {size / 2**20:.1f} MB",
+        "generation": f"{manifest.generation}, built {manifest.created} by Clickwise {manifest.versions['clickwise']}",
+        "source": manifest.source or "not recorded",
+        "words": f"{manifest.analyzer} analyzer, {manifest.layout} ({searched}), k1={manifest.k1:g}, b={manifest.b:g}",
+        "fields": ", ".join(f"{name} ({kind})" for name, kind in sorted(view.fields.items())) or "none",
+        "vectors": f"{model.name} ({model.dimension} dimensions), {space.kind if space else 'none'}, {manifest.dense}"
+        if model
+        else "none",
+    }
+    typer.echo(opened.name)
+    for label, value in rows.items():
+        typer.echo(f"  {label:<11}{value}")
+
+
+def _located(context: typer.Context, name: str, home: Path | None) -> Path:
+    """The directory of an index. The roof hands down a `Locate` that knows the configuration."""
+    found: Locate = context.obj if callable(context.obj) else locate
+    return found(name, home)
+
+
+def _open(path: Path) -> Index:
+    from index.index import Index
+
+    return Index.open(path)
+
+
+def _encoder(name: str) -> Encoder | None:
+    if name == "none":
+        return None
+    from index.encoder import load_encoder
+
+    return load_encoder(name)
+
+
+def _documents(
+    source: str | None, python_docs: bool, source_format: str | None, column: Sequence[str], on_error: OnError
+) -> tuple[Iterable[Document], ReadReport]:
+    """The documents that the command line asks for, and the report that grows while they are read."""
+    from index.readers import ReadReport, read_documents
+
+    if python_docs == (source is not None):
+        raise InputError(
+            "Both a source and --python-docs were given." if source else "No source of documents was given.",
+            "Name a file or folder, or use --python-docs.",
+        )
+    report = ReadReport()
+    if source is None:
+        from index.pydocs import python_documents
+
+        return python_documents(), report
+    columns = _pairs("--column", column, "=")
+    return read_documents(
+        source, format=source_format, columns=columns, on_error=on_error.value, report=report
+    ), report
+
+
+def _pairs(flag: str, values: Sequence[str], mark: str) -> dict[str, str]:
+    pairs = {}
+    for value in values:
+        key, found, rest = value.partition(mark)
+        if not (key and found and rest):
+            raise InputError(f"{flag} {value} is not usable.", f"Write it as NAME{mark}VALUE.")
+        pairs[key] = rest
+    return pairs
+
+
+def _number(flag: str, key: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise InputError(f"{flag} {key}={value} is not usable.", "Give a number, as in 2 or 0.5.") from None
+
+
+def _fields(values: Sequence[str]) -> dict[str, FieldType]:
+    from index.fields import FIELD_TYPES
+
+    types: dict[str, FieldType] = {kind: kind for kind in FIELD_TYPES}
+    pairs = _pairs("--field", values, ":")
+    for name, kind in pairs.items():
+        if kind not in types:
+            raise InputError(f"--field {name}:{kind} is not usable.", f"The types are: {', '.join(types)}.")
+    return {name: types[kind] for name, kind in pairs.items()}
+
+
+def _counts(report: ReadReport | None) -> dict[str, Any]:
+    if report is None:
+        return {}
+    errors = [problem.message for problem in report.errors]
+    return {"skipped": report.skipped, "mended": report.mended, "errors": errors}
+
+
+def _say_what_was_bad(report: ReadReport | None) -> None:
+    if report and report.mended:
+        typer.echo(f"In {report.mended:,} documents characters that cannot be stored were replaced.", err=True)
+    if report and report.skipped:
+        typer.echo(f"{report.skipped:,} bad records were skipped, the first of them:", err=True)
+        for problem in report.errors:
+            typer.echo(f"  {problem.message}", err=True)
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False))

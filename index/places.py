@@ -1,0 +1,33 @@
+"""Where an index is: a directory named outright, or a name under the home folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Protocol
+
+HOME = Path(".clickwise")
+
+
+class Locate(Protocol):
+    """Finds the directory of an index that a person named. `home` is what the command line gave, None without."""
+
+    def __call__(self, name: str, home: Path | None = None) -> Path: ...
+
+
+def is_path(name: str) -> bool:
+    """Whether a person who wrote `name` meant a directory: it has a separator, or is one of the dots."""
+    return os.sep in name or name in (".", "..")
+
+
+def locate(name: str, home: Path | None = None) -> Path:
+    """The plain rule, without a configuration: a path as it is, a name in the folder `indexes` under home."""
+    return Path(name) if is_path(name) else (home or HOME) / "indexes" / name
+
+
+def name_for(source: str) -> str:
+    """A name for the index of a source: its last part without endings, or the id of an ir_datasets collection."""
+    collection = source.removeprefix("irds:")
+    last = collection if collection != source else source.rstrip("/").rpartition("/")[2].partition(".")[0]
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", last).strip("-_") or "index"
