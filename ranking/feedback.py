@@ -21,6 +21,9 @@ class Feedback:
 
     An explicit judgement has relevance 0 or 1 and weight 1. A debiased click has its posterior relevance, weighted by
     the confidence in it. Build one with `Feedback.of` or `Feedback.judged`, which check.
+
+    Every ranker reads a grade in the same way: a document of relevance r and weight s is r * s of a relevant document
+    and (1 - r) * s of one that is not relevant. For explicit judgements this is the textbook's division in two.
     """
 
     ids: tuple[str, ...]
@@ -28,9 +31,7 @@ class Feedback:
     weight: FloatArray
 
     @classmethod
-    def of(
-        cls, ids: Iterable[str], relevance: npt.ArrayLike, weight: npt.ArrayLike | None = None
-    ) -> Feedback:
+    def of(cls, ids: Iterable[str], relevance: npt.ArrayLike, weight: npt.ArrayLike | None = None) -> Feedback:
         """Feedback from parallel arrays; a document named twice keeps its last values.
 
         Raises InputError for a relevance outside [0, 1], a negative or infinite weight, or lengths that differ.
@@ -74,6 +75,16 @@ class Feedback:
             self.relevance[keep],
             self.weight[keep],
         )
+
+    @property
+    def relevant_weight(self) -> FloatArray:
+        """How much of a relevant document each one is, relevance * weight: shape (n,)."""
+        return self.relevance * self.weight
+
+    @property
+    def not_relevant_weight(self) -> FloatArray:
+        """How much of a document that is not relevant each one is, (1 - relevance) * weight: shape (n,)."""
+        return (1.0 - self.relevance) * self.weight
 
     @property
     def positive(self) -> Feedback:

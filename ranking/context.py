@@ -1,0 +1,89 @@
+"""What all rankers of one call read: one snapshot of the index, and every query vector computed once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from index.errors import InputError
+from index.types import Query
+
+if TYPE_CHECKING:
+    from index.index import Index, View
+    from index.lexical import LexicalView
+    from index.vector_view import VectorView
+
+Vectors: TypeAlias = npt.NDArray[np.float32]
+Space: TypeAlias = Literal["conditioned", "raw"]
+
+
+class Context:
+    """Made for one call of `Pipeline.rank` (or of several pipelines that answer together) and then forgotten.
+
+    The view is taken once, so an update of the index in the middle of a request cannot make two stages disagree. A
+    query is analysed when a ranker first asks for its terms, and encoded when one first asks for its vector: the first
+    ranker that does so with a batch of requests has all their queries encoded in one go. Not thread-safe: one call,
+    one context.
+    """
+
+    def __init__(self, view: View, encode: Callable[[Sequence[str]], Vectors]) -> None:
+        self.view = view
+        self.encode_seconds = 0.0  # the time spent in the encoder so far
+        self._encode = encode
+        self._terms: dict[str, list[str]] = {}
+        self._query_vectors: dict[tuple[Space, str], Vectors] = {}
+
+    @classmethod
+    def of(cls, index: Index) -> Context:
+        """The newest committed state of an index."""
+        return cls(index.view(), index.encode)
+
+    @property
+    def lexical(self) -> LexicalView:
+        return self.view.lexical
+
+    @property
+    def vectors(self) -> VectorView:
+        """The stored embeddings, or InputError where the index has none."""
+        if self.view.vectors is None:
+            raise InputError(
+                "The index stores no embeddings.",
+                "Use a pipeline that reads none, such as bm25-qe, or build the index with an encoder.",
+            )
+        return self.view.vectors
+
+    def terms(self, query: Query) -> list[str]:
+        """The analysed terms of a query, in their order: empty if it says nothing to this index."""
+        if query.text not in self._terms:
+            self._terms[query.text] = self.lexical.analyze(query.text) if query.text.strip() else []
+        return self._terms[query.text]
+
+    def query_vectors(self, queries: Sequence[Query], space: Space) -> Vectors:
+        """One L2-normalised row per query, shape (n, dimension); zero for a query that says nothing."""
+        self._encode_missing([query.text for query in queries if self.terms(query)])
+        if space == "conditioned":
+            self._condition_missing([query.text for query in queries if self.terms(query)])
+        silent = np.zeros(self.vectors.dimension, dtype=np.float32)
+        rows = [self._query_vectors[space, query.text] if self.terms(query) else silent for query in queries]
+        return np.stack(rows) if rows else np.zeros((0, len(silent)), dtype=np.float32)
+
+    def _encode_missing(self, texts: Sequence[str]) -> None:
+        missing = [text for text in dict.fromkeys(texts) if ("raw", text) not in self._query_vectors]
+        if missing:
+            start = time.perf_counter()
+            # Tokenizers refuse lone surrogates, which JSON can carry.
+            readable = [text.encode("utf-8", "replace").decode("utf-8") for text in missing]
+            rows = np.asarray(self._encode(readable), dtype=np.float32)
+            self._query_vectors.update({("raw", text): row for text, row in zip(missing, rows, strict=True)})
+            self.encode_seconds += time.perf_counter() - start
+
+    def _condition_missing(self, texts: Sequence[str]) -> None:
+        missing = [text for text in dict.fromkeys(texts) if ("conditioned", text) not in self._query_vectors]
+        if missing:
+            raw = np.stack([self._query_vectors["raw", text] for text in missing])
+            rows = self.vectors.condition(raw)
+            self._query_vectors.update({("conditioned", text): row for text, row in zip(missing, rows, strict=True)})

@@ -1,0 +1,156 @@
+"""Pipelines: rankers composed, by name. The same object answers HTTP, the evaluation and the batch jobs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from index.types import Ranking
+from ranking.context import Context
+from ranking.contract import Fuser, Ranker, Request
+
+if TYPE_CHECKING:
+    from index.index import Index
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: a ranker that orders the answer of at most one earlier stage, or a fuser that joins several.
+
+    `part` is the name of the ranker or fuser, `reads` are the earlier stages that it reads.
+    """
+
+    name: str
+    part: str
+    does: Ranker | Fuser
+    reads: tuple[Stage, ...] = ()
+
+    @cached_property
+    def key(self) -> str:
+        """A hash of the part with its options and of all that it reads: equal keys give equal rankings."""
+        return _digest([self.part, asdict(self.does), [stage.key for stage in self.reads]])  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True)
+class PipelineSpec:
+    """A pipeline without an index: its stages in their order of execution; the last one gives the answer."""
+
+    name: str
+    description: str
+    stages: tuple[Stage, ...]
+
+    @property
+    def needs_vectors(self) -> bool:
+        return any(isinstance(stage.does, Ranker) and stage.does.needs_vectors for stage in self.stages)
+
+    @property
+    def digest(self) -> str:
+        """A hash of everything that decides the answers, and of the stages' names."""
+        return _digest([[stage.name, stage.key] for stage in self.stages])
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """How one answer came about.
+
+    `ranking` is the answer. `stages` holds what each stage ranked, feedback documents and all, by its name.
+    `timings_ms` is the wall time of each stage in milliseconds, of encoding the queries (`encode`, where that took
+    place) and of everything (`total`); for a batch these are the times of the whole batch.
+    """
+
+    ranking: Ranking
+    stages: Mapping[str, Ranking]
+    timings_ms: Mapping[str, float]
+
+
+class Pipeline:
+    """A specification at work on one index. Thread-safe; every call reads one snapshot of the index."""
+
+    def __init__(self, spec: PipelineSpec, index: Index) -> None:
+        self.spec, self.index = spec, index
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def version(self) -> str:
+        """A short hash of the specification and the index generation: what an answer of the pipeline depends on."""
+        return _digest([self.spec.digest, self.index.view().generation])[:12]
+
+    def rank(self, requests: Sequence[Request], context: Context | None = None) -> list[Ranking]:
+        """n requests to n rankings, in their order."""
+        return [trace.ranking for trace in self.trace(requests, context)]
+
+    def trace(self, requests: Sequence[Request], context: Context | None = None) -> list[Trace]:
+        """n requests to n rankings, each with what every stage contributed."""
+        return _Run(requests, context or Context.of(self.index)).traces(self.spec)
+
+
+def rank_together(pipelines: Sequence[Pipeline], requests: Sequence[Request]) -> list[list[Trace]]:
+    """The traces of several pipelines of one index for the same requests: stages in common are executed once.
+
+    One snapshot of the index serves all. Gives one list of traces per pipeline; a stage that another pipeline has
+    executed takes no time.
+    """
+    if not pipelines:
+        return []
+    if any(pipeline.index is not pipelines[0].index for pipeline in pipelines):
+        raise ValueError("the pipelines work on different indexes")
+    run = _Run(requests, Context.of(pipelines[0].index))
+    return [run.traces(pipeline.spec) for pipeline in pipelines]
+
+
+class _Run:
+    """The execution of any number of pipelines for the same requests. Remembers every stage's rankings by its key."""
+
+    def __init__(self, requests: Sequence[Request], context: Context) -> None:
+        self.requests, self.context = list(requests), context
+        self.done: dict[str, list[Ranking]] = {}
+
+    def traces(self, spec: PipelineSpec) -> list[Trace]:
+        start, encoding = time.perf_counter(), self.context.encode_seconds
+        timings: dict[str, float] = {}
+        for stage in spec.stages:
+            timings[stage.name] = self._execute(stage)
+        answers = [
+            request.answer(ranking)
+            for request, ranking in zip(self.requests, self.done[spec.stages[-1].key], strict=True)
+        ]
+        if self.context.encode_seconds > encoding:
+            timings["encode"] = 1000 * (self.context.encode_seconds - encoding)
+        timings["total"] = 1000 * (time.perf_counter() - start)
+        return [
+            Trace(answer, {stage.name: self.done[stage.key][i] for stage in spec.stages}, timings)
+            for i, answer in enumerate(answers)
+        ]
+
+    def _execute(self, stage: Stage) -> float:
+        """Run a stage unless an equal one has run. Gives the milliseconds that it took, encoding apart."""
+        start, encoding = time.perf_counter(), self.context.encode_seconds
+        if stage.key not in self.done:
+            inputs = [self.done[earlier.key] for earlier in stage.reads]
+            if isinstance(stage.does, Ranker):
+                candidates = inputs[0] if inputs else [request.candidates for request in self.requests]
+                asked = [_asked(stage.does, *pair) for pair in zip(self.requests, candidates, strict=True)]
+                self.done[stage.key] = stage.does.rank(asked, self.context)
+            else:
+                self.done[stage.key] = [stage.does.fuse(rankings) for rankings in zip(*inputs, strict=True)]
+        return 1000 * (time.perf_counter() - start - (self.context.encode_seconds - encoding))
+
+
+def _asked(ranker: Ranker, request: Request, candidates: Ranking | None) -> Request:
+    """What one stage is asked for: everything it has, so that the answer's limit and what it leaves out change neither
+    the candidates of the next stage nor the scale of a fusion. Only a limit beyond the stage's own depth goes through.
+    """
+    wanted = request.depth(ranker.depth)
+    return Request(request.query, request.feedback, candidates, limit=wanted if wanted > ranker.depth else None)
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
