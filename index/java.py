@@ -148,6 +148,7 @@ def text(value: str) -> Any:
 @contextmanager
 def java_errors(doing: str, where: Path) -> Iterator[None]:
     """Turn what Java throws about files into errors with a mend; anything else passes through."""
+    start()  # first: importing jnius starts a JVM too, but one without Lucene
     from jnius import JavaException
 
     try:
