@@ -188,7 +188,7 @@ def info(context: typer.Context, index: Named, home: Home = None, as_json: Json 
     searched = ", ".join(f"{name} x{boost:g}" for name, boost in manifest.boosts.items())
     rows = {
         "documents": f"{view.documents:,}",
-        "directory": f"{opened.path}, {size / 2**20:.1f} MB",
+        "directory": f"{opened.path}, {max(size / 2**20, 0.1):.1f} MB",
         "generation": f"{manifest.generation}, built {manifest.created} by Clickwise {manifest.versions['clickwise']}",
         "source": manifest.source or "not recorded",
         "words": f"{manifest.analyzer} analyzer, {manifest.layout} ({searched}), k1={manifest.k1:g}, b={manifest.b:g}",
@@ -199,7 +199,7 @@ def info(context: typer.Context, index: Named, home: Home = None, as_json: Json 
     }
     typer.echo(opened.name)
     for label, value in rows.items():
-        typer.echo(f"  {label:<11}{value}")
+        typer.echo(f"  {label:<12}{value}")
 
 
 def _located(context: typer.Context, name: str, home: Path | None) -> Path:
@@ -283,7 +283,7 @@ def _say_what_was_bad(report: ReadReport | None) -> None:
     if report and report.mended:
         typer.echo(f"In {report.mended:,} documents characters that cannot be stored were replaced.", err=True)
     if report and report.skipped:
-        typer.echo(f"{report.skipped:,} bad records were skipped, the first of them:", err=True)
+        typer.echo(f"Bad records skipped: {report.skipped:,}. The first of them:", err=True)
         for problem in report.errors:
             typer.echo(f"  {problem.message}", err=True)
 

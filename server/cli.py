@@ -10,6 +10,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -51,11 +52,22 @@ class Roof(TyperGroup):
             self.add_command(LazyCommand(name, module, line))
 
 
+def locate(name: str, home: Path | None = None) -> Path:
+    """The directory of an index by name or path, as the flags, the environment and clickwise.toml have it.
+
+    Handed down to the sub-commands of the lower floors (`index.places.Locate`), which know no settings.
+    """
+    from index.places import is_path
+    from server.settings import load_settings
+
+    return Path(name) if is_path(name) else load_settings({"home": home}).index_path(name)
+
+
 app = typer.Typer(
     cls=Roof,
     rich_markup_mode=None,
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110, "obj": locate},
     epilog="'clickwise COMMAND --help' tells more. Settings come from flags, CLICKWISE_* variables and clickwise.toml.",
 )
 
