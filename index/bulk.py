@@ -7,7 +7,7 @@ that found them. The functions here are small loops that the JVM itself puts tog
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ _PRIMITIVES = {
 }
 _STRING = "java.lang.String"
 _BUILDER = "java.lang.StringBuilder"
+_OBJECT = "java.lang.Object"
 _TOKENS = "org.apache.lucene.analysis.TokenStream"
 
 
@@ -59,7 +60,14 @@ def tokens(stream: Any) -> list[tuple[str, int, int]]:
     return [(term, int(start), int(end)) for term, start, end in rows]
 
 
-@lru_cache(maxsize=None)
+def term_frequencies(terms: Any) -> list[tuple[str, int]]:
+    """(term, frequency) for each term of a document's term vector, in Lucene's order."""
+    joined: str = _term_loop().apply(terms.iterator())
+    rows = (line.rsplit("\t", 1) for line in joined.split("\n")[:-1])
+    return [(term, int(frequency)) for term, frequency in rows]
+
+
+@cache
 def _type(name: str) -> Any:
     if name in _PRIMITIVES:
         return java_class(_PRIMITIVES[name]).TYPE
@@ -72,18 +80,20 @@ def _handles() -> Any:
 
 def _signature(result: str, *parameters: str) -> Any:
     types = java_class("java.lang.invoke.MethodType")
-    first = _type(result)
-    return types.methodType(first, [_type(p) for p in parameters]) if parameters else types.methodType(first)
+    first, others = _type(result), [_type(name) for name in parameters]
+    return types.methodType(first, others) if others else types.methodType(first)
 
 
 def _method(owner: str, name: str, result: str, *parameters: str) -> Any:
     """(owner, *parameters) -> result"""
-    return _handles().publicLookup().findVirtual(_type(owner), name, _signature(result, *parameters))
+    kind, signature = _type(owner), _signature(result, *parameters)
+    return _handles().publicLookup().findVirtual(kind, name, signature)
 
 
 def _getter(owner: str, name: str, result: str) -> Any:
     """(owner) -> result"""
-    return _handles().publicLookup().findGetter(_type(owner), name, _type(result))
+    kind, value = _type(owner), _type(result)
+    return _handles().publicLookup().findGetter(kind, name, value)
 
 
 def _function(handle: Any, arity: int) -> Any:
@@ -136,7 +146,8 @@ def _append_char(char: str, source: str) -> Any:
 
 
 def _new_builder() -> Any:
-    return _handles().publicLookup().findConstructor(_type(_BUILDER), _signature("void"))
+    kind, signature = _type(_BUILDER), _signature("void")
+    return _handles().publicLookup().findConstructor(kind, signature)
 
 
 @lru_cache(maxsize=1)
@@ -193,14 +204,34 @@ def _string_column() -> Any:
 @lru_cache(maxsize=1)
 def _token_loop() -> Any:
     handles = _handles()
-    body = _append(_STRING, _attribute("CharTermAttribute", "toString", _STRING, owner="java.lang.Object"))
+    body = _append(_STRING, _attribute("CharTermAttribute", "toString", _STRING, owner=_OBJECT))
     for edge in ("startOffset", "endOffset"):
         body = _then(body, _append_char("\t", _TOKENS), _BUILDER, _TOKENS)
         body = _then(body, _append("int", _attribute("OffsetAttribute", edge, "int")), _BUILDER, _TOKENS)
     body = _then(body, _append_char("\n", _TOKENS), _BUILDER, _TOKENS)
     more = handles.dropArguments(_method(_TOKENS, "incrementToken", "boolean"), 0, _type(_BUILDER))
-    create = handles.dropArguments(_new_builder(), 0, _type(_TOKENS))
-    loop = handles.whileLoop(create, more, body)
+    return _text_loop(_TOKENS, more, body)
+
+
+@lru_cache(maxsize=1)
+def _term_loop() -> Any:
+    handles = _handles()
+    source, ref = "org.apache.lucene.index.TermsEnum", "org.apache.lucene.util.BytesRef"
+    as_text = handles.filterReturnValue(_method(source, "term", ref), _method(ref, "utf8ToString", _STRING))
+    body = _then(_append(_STRING, as_text), _append_char("\t", source), _BUILDER, source)
+    body = _then(body, _append("long", _method(source, "totalTermFreq", "long")), _BUILDER, source)
+    body = _then(body, _append_char("\n", source), _BUILDER, source)
+    # next() gives null at the end: Objects.nonNull turns it into the loop's condition.
+    kind, general, special = _type("java.util.Objects"), _signature("boolean", _OBJECT), _signature("boolean", ref)
+    exists = handles.publicLookup().findStatic(kind, "nonNull", general)
+    more = handles.filterReturnValue(_method(source, "next", ref), exists.asType(special))
+    return _text_loop(source, handles.dropArguments(more, 0, _type(_BUILDER)), body)
+
+
+def _text_loop(source: str, more: Any, body: Any) -> Any:
+    """A Function (source) -> String: while `more(builder, source)`, `builder = body(builder, source)`."""
+    handles = _handles()
+    loop = handles.whileLoop(handles.dropArguments(_new_builder(), 0, _type(source)), more, body)
     return _function(handles.filterReturnValue(loop, _method(_BUILDER, "toString", _STRING)), 1)
 
 
@@ -213,5 +244,6 @@ def _attribute(name: str, getter: str, result: str, owner: str | None = None) ->
     )
     found = handles.insertArguments(find, 1, _type(interface))
     value = _method(owner or interface, getter, result)
-    attribute = found.asType(_signature(owner or interface, _TOKENS))
+    wanted = _signature(owner or interface, _TOKENS)
+    attribute = found.asType(wanted)
     return handles.filterReturnValue(attribute, value)

