@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from index.errors import InputError
@@ -36,6 +36,7 @@ filters = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(filters)
 def test_the_text_of_a_filter_reads_back_as_the_filter(filter: Filter) -> None:
     again = parse_filter(str(filter))
@@ -44,6 +45,7 @@ def test_the_text_of_a_filter_reads_back_as_the_filter(filter: Filter) -> None:
     assert hash(again) == hash(filter)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60) | st.text("()[]'\"=<>!.,-1anotrifel \\\n#", max_size=40))
 def test_any_text_is_a_filter_or_an_input_error(text: str) -> None:
     try:
