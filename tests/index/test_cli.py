@@ -1,0 +1,156 @@
+"""`clickwise index`, through the command line as people call it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server import cli
+
+ROWS = [
+    {"_id": "cat", "title": "Cats", "text": "Cats sleep all day.", "metadata": {"year": 2020, "kind": "pet"}},
+    {"_id": "dog", "title": "Dogs", "text": "Dogs bark all night.", "metadata": {"year": 2021, "kind": "pet"}},
+    {"_id": "owl", "title": "Owls", "text": "Owls hunt at night.", "metadata": {"year": 2022, "kind": "bird"}},
+]
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a corpus in it and no settings from outside."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CLICKWISE_HOME", raising=False)
+    write(tmp_path / "animals.jsonl", ROWS)
+    return tmp_path
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run `clickwise index ...`, which must succeed; its output, parsed where `--json` asks for it."""
+
+    def called(*arguments: str) -> Any:
+        code = cli.run(["index", *arguments])
+        out, err = capsys.readouterr()
+        assert code == 0, err
+        return json.loads(out) if "--json" in arguments else out
+
+    return called
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run `clickwise index ...`, which must fail on one line; that line."""
+
+    def called(*arguments: str) -> str:
+        assert cli.run(["index", *arguments]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith("clickwise: ")
+        assert err.count("\n") == 1
+        return err
+
+    return called
+
+
+def build(call: Any, *arguments: str) -> Any:
+    return call("build", "animals.jsonl", "--encoder", "none", "--json", *arguments)
+
+
+def test_build_names_the_index_after_its_source(call: Any, place: Path) -> None:
+    built = build(call)
+    assert built["path"] == str(Path(".clickwise/indexes/animals"))
+    assert (place / ".clickwise/indexes/animals/current").exists()
+    assert built["manifest"]["documents"] == 3
+    assert built["manifest"]["source"] == "animals.jsonl"
+    assert built["skipped"] == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "path"),
+    [
+        (["--name", "zoo"], ".clickwise/indexes/zoo"),
+        (["--home", "elsewhere"], "elsewhere/indexes/animals"),
+        (["--out", "here/it/is"], "here/it/is"),
+    ],
+)
+def test_build_puts_the_index_where_it_is_told(call: Any, flags: list[str], path: str) -> None:
+    assert build(call, *flags)["path"] == path
+    assert Path(path, "current").exists()
+
+
+def test_the_configuration_file_names_the_home(call: Any, place: Path) -> None:
+    (place / "clickwise.toml").write_text('home = "from-file"\n', encoding="utf-8")
+    assert build(call)["path"] == "from-file/indexes/animals"
+
+
+def test_build_takes_every_option_into_the_manifest(call: Any) -> None:
+    flags = ["--layout", "multifield", "--boost", "title=2", "--k1", "1.2", "--b", "0.75", "--language", "de"]
+    manifest = build(call, *flags, "--field", "year:number")["manifest"]
+    assert manifest["layout"] == "multifield"
+    assert manifest["boosts"] == {"contents": 1.0, "title": 2.0}
+    assert (manifest["k1"], manifest["b"], manifest["analyzer"]) == (1.2, 0.75, "de")
+    assert manifest["fields"]["year"] == "number"
+
+
+def test_columns_are_mapped(call: Any, place: Path) -> None:
+    (place / "table.tsv").write_text("docno\tbody\nx\tsome words\n", encoding="utf-8")
+    flags = ["--column", "id=docno", "--column", "text=body", "--encoder", "none", "--json"]
+    assert call("build", "table.tsv", *flags)["manifest"]["documents"] == 1
+
+
+def test_an_index_is_not_overwritten_by_accident(call: Any, refused: Any) -> None:
+    build(call)
+    assert "--overwrite" in refused("build", "animals.jsonl", "--encoder", "none")
+    assert build(call, "--overwrite")["manifest"]["generation"] == "000002"
+
+
+def test_bad_records_stop_the_build_or_are_counted(call: Any, refused: Any, place: Path) -> None:
+    write(place / "animals.jsonl", [ROWS[0], {"text": "no id"}, ROWS[1]])
+    assert "animals.jsonl:2:" in refused("build", "animals.jsonl", "--encoder", "none")
+    built = build(call, "--on-error", "skip")
+    assert (built["manifest"]["documents"], built["skipped"]) == (2, 1)
+    assert "animals.jsonl:2:" in built["errors"][0]
+
+
+def test_update_adds_replaces_and_deletes(call: Any, place: Path) -> None:
+    build(call)
+    write(place / "more.jsonl", [{"_id": "cat", "text": "Cats are awake."}, {"_id": "fox", "text": "Foxes run."}])
+    updated = call("update", "animals", "more.jsonl", "--delete", "owl", "--delete", "unknown", "--json")
+    assert (updated["upserted"], updated["deleted"], updated["documents"]) == (2, 1, 3)
+    assert call("info", "animals", "--json")["documents"] == 3
+
+
+def test_info_tells_how_the_index_was_built(call: Any) -> None:
+    build(call)
+    told = call("info", "animals")
+    for fact in ("3", "english", "k1=0.9", "kind (keyword), year (number)", "animals.jsonl"):
+        assert fact in told
+    assert call("info", "./.clickwise/indexes/animals", "--json")["fields"] == {"kind": "keyword", "year": "number"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["build"], "--python-docs"),
+        (["build", "animals.jsonl", "--python-docs"], "Both"),
+        (["build", "animals.jsonl", "--name", "a", "--out", "b"], "--out"),
+        (["build", "animals.jsonl", "--language", "de", "--analyzer", "simple"], "--language"),
+        (["build", "animals.jsonl", "--analyzer", "englsh"], "Did you mean english"),
+        (["build", "animals.jsonl", "--field", "year:int"], "keyword, number, date"),
+        (["build", "animals.jsonl", "--field", "year"], "NAME:VALUE"),
+        (["build", "animals.jsonl", "--layout", "multifield", "--boost", "title=much"], "number"),
+        (["build", "missing.jsonl"], "missing.jsonl"),
+        (["build", "animals.jsonl", "--format", "docx"], "docx"),
+        (["info", "missing"], "missing"),
+        (["update", "missing", "--delete", "x"], "missing"),
+        (["update", "missing"], "nothing to do"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_with_its_mend(refused: Any, arguments: list[str], told: str) -> None:
+    assert told in refused(*arguments)
