@@ -129,20 +129,21 @@ def _show(scene: Scene, settings: Settings) -> None:
     for doc in scene.relevant:
         console.print(f"  [green]+[/] [bold]{doc}[/]")
     console.print()
-    console.print(_table(scene, lines=console.is_terminal))
+    console.print(_table(scene, console.width, lines=console.is_terminal))
     console.print(f"\nRanked again in {scene.milliseconds:.0f} ms. Try it yourself in the browser:\n")
     console.print(f"  [bold]make serve[/]   (or: clickwise serve), then open http://{settings.host}:{settings.port}\n")
 
 
-def _table(scene: Scene, lines: bool) -> Table:
+def _table(scene: Scene, width: int, lines: bool) -> Table:
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD if lines else None, pad_edge=lines, padding=(0, 2, 0, 0))
-    table.add_column("", justify="right", min_width=2)
-    table.add_column("before", no_wrap=True, overflow="ellipsis")
-    table.add_column("moved", justify="right", min_width=5)
-    table.add_column("after", no_wrap=True, overflow="ellipsis")
+    half = max(16, (width - 17) // 2)  # what the two lists have, after the numbers and the space between
+    table.add_column("", justify="right", width=2)
+    table.add_column("before", no_wrap=True, overflow="ellipsis", max_width=half)
+    table.add_column("moved", justify="right", width=5)
+    table.add_column("after", no_wrap=True, overflow="ellipsis", max_width=half)
     olds, news = scene.before.ids[:SHOWN], scene.after.ids[:SHOWN]
     for rank, (old, new, move) in enumerate(zip(olds, news, _moves(scene), strict=False), start=1):
         table.add_row(str(rank), _marked(old, scene), _arrow(move), _marked(new, scene))
