@@ -23,7 +23,7 @@ install: $(STAMP) ## Make .venv with everything in it
 demo: $(STAMP) ## Build the example index, search it, learn from two documents, show what moved
 	@$(BIN)/clickwise demo
 
-serve: $(STAMP) ## Serve the example index on http://127.0.0.1:8000
+serve: $(STAMP) ## Serve the example index on http://127.0.0.1:8080
 	@$(BIN)/clickwise demo --build-only
 	@$(BIN)/clickwise serve
 
