@@ -14,7 +14,8 @@ class ClickwiseError(Exception):
     """A failure with its mend.
 
     `message` says what is wrong, `advice` what to do about it; `str()` joins both. `kind` is the stable name of the
-    problem (the tail of the HTTP problem type) and `status` the HTTP status that fits it.
+    problem (the tail of the HTTP problem type) and `status` the HTTP status that fits it. `field` names the part of a
+    request that is to blame, where a front door knows it.
     """
 
     kind: ClassVar[str] = "error"
@@ -24,6 +25,7 @@ class ClickwiseError(Exception):
         super().__init__(message)
         self.message = message
         self.advice = advice
+        self.field: str | None = None
 
     def __str__(self) -> str:
         return f"{self.message} {self.advice}".strip()

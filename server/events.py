@@ -8,8 +8,11 @@ from typing import Final, Literal, TypeAlias
 
 from ranking.feedback import Feedback
 
-EventKind: TypeAlias = Literal["click", "relevant", "not_relevant", "graded"]
+MarkKind: TypeAlias = Literal["click", "relevant", "not_relevant", "graded"]
 """`graded` is feedback that came inline with a search: its relevance and weight are its own."""
+
+EventKind: TypeAlias = MarkKind | Literal["none"]
+"""`none` takes back whatever was said about the document before."""
 
 CLICK_WEIGHT: Final = 0.5
 """How much a click counts beside a judgement, until clicks are debiased."""
@@ -37,7 +40,7 @@ class Mark:
     """What is believed about one document after all its events: relevance in [0, 1] and weight >= 0."""
 
     document: str
-    kind: EventKind
+    kind: MarkKind
     relevance: float
     weight: float
 
@@ -52,10 +55,13 @@ class Mark:
 def fold(events: Iterable[Event]) -> dict[str, Mark]:
     """The mark of every document, from the events of one query in the order in which they came.
 
-    A judgement overrides clicks, earlier or later; among judgements the last one wins.
+    A judgement overrides clicks, earlier or later; among judgements the last one wins; `none` starts over.
     """
     marks: dict[str, Mark] = {}
     for event in events:
+        if event.kind == "none":
+            marks.pop(event.document, None)
+            continue
         before = marks.get(event.document)
         if event.kind == "click" and before is not None and before.kind != "click":
             continue

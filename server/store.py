@@ -35,13 +35,15 @@ class StoredQuery:
 class Round:
     """One ranking of a query and what made it. Rounds count from 1; the store gives the number.
 
-    `feedback` is what the ranking knew; `stages` holds the ranking of every stage where that was asked for.
+    `score_kind` says what the scores are, `feedback` what the ranking knew; `stages` holds the ranking of every stage
+    where that was asked for.
     """
 
     ranking: Ranking
     pipeline: str
     version: str
     generation: str
+    score_kind: str
     feedback: tuple[Mark, ...] = ()
     stages: Mapping[str, Ranking] | None = None
     number: int = 0
@@ -200,6 +202,7 @@ def _round_row(query_id: str, made: Round) -> dict[str, Any]:
         "pipeline": made.pipeline,
         "version": made.version,
         "generation": made.generation,
+        "score_kind": made.score_kind,
         "documents": _packed(made.ranking.ids),
         "scores": made.ranking.scores.astype("<f4").tobytes(),
         "stages": stages or None,
@@ -218,6 +221,7 @@ def _round(row: RowMapping) -> Round:
         pipeline=row["pipeline"],
         version=row["version"],
         generation=row["generation"],
+        score_kind=row["score_kind"],
         feedback=tuple(Mark(*mark) for mark in json.loads(row["feedback"])),
         stages=stages or None,
         number=row["round"],

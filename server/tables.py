@@ -46,6 +46,7 @@ rankings: Final = Table(
     Column("pipeline", String, nullable=False),
     Column("version", String, nullable=False),
     Column("generation", String, nullable=False),
+    Column("score_kind", String, nullable=False),
     Column("documents", LargeBinary, nullable=False),  # zlib of a JSON list of ids
     Column("scores", LargeBinary, nullable=False),  # float32, little endian
     Column("stages", LargeBinary),  # zlib of JSON {stage: [ids, scores]}; only of explained rounds

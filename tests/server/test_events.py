@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from server.events import CLICK_WEIGHT, Event, Mark, as_feedback, fold
 
-KINDS = ["click", "relevant", "not_relevant", "graded"]
+KINDS = ["click", "relevant", "not_relevant", "graded", "none"]
 
 
 def event(document: str, kind: str, relevance: float | None = None) -> Event:
@@ -41,13 +41,22 @@ def test_what_wins(kinds: list[str], expected: Mark) -> None:
     assert fold(event("d", kind) for kind in kinds) == {"d": expected}
 
 
+def test_none_takes_back() -> None:
+    assert fold([event("d", "relevant"), event("d", "none")]) == {}
+    assert fold([event("d", "none")]) == {}
+    assert fold([event("d", "not_relevant"), event("d", "none"), event("d", "click")])["d"].kind == "click"
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(KINDS)), max_size=30))
 def test_each_document_has_its_last_judgement_or_else_its_click(acts: list[tuple[str, str]]) -> None:
     marks = fold(event(document, kind) for document, kind in acts)
-    assert set(marks) == {document for document, _ in acts}
-    for document, mark in marks.items():
-        judged = [kind for name, kind in acts if name == document and kind != "click"]
-        assert mark.kind == (judged[-1] if judged else "click")
+    for document in "abc":
+        kinds = [kind for name, kind in acts if name == document]
+        since = kinds[len(kinds) - kinds[::-1].index("none") :] if "none" in kinds else kinds
+        judged = [kind for kind in since if kind != "click"]
+        assert (document in marks) == bool(since)
+        if since:
+            assert marks[document].kind == (judged[-1] if judged else "click")
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def store(path: Path) -> Iterator[Store]:
 
 
 def a_round(*ids: str, **kwargs: object) -> Round:
-    return Round(Ranking.of(ids, np.arange(len(ids), 0, -1) / 3), "fused", "v1", "g1", **kwargs)  # type: ignore[arg-type]
+    return Round(Ranking.of(ids, np.arange(len(ids), 0, -1) / 3), "fused", "v1", "g1", "combsum", **kwargs)  # type: ignore[arg-type]
 
 
 def asked(store: Store, query: StoredQuery = QUERY) -> Round:
@@ -79,7 +79,7 @@ def test_rounds_are_numbered_and_the_newest_is_served(store: Store) -> None:
 
 def test_an_empty_ranking_is_kept(store: Store) -> None:
     store.add_round(QUERY, a_round(), Page(0, ()), new=True)
-    assert store.round("q1") == Round(Ranking.empty(), "fused", "v1", "g1", number=1)
+    assert store.round("q1") == Round(Ranking.empty(), "fused", "v1", "g1", "combsum", number=1)
 
 
 def test_impressions_record_what_was_shown(store: Store, path: Path) -> None:

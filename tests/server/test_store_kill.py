@@ -23,7 +23,7 @@ from server.store import Page, Round, Store, StoredQuery
 
 store = Store.open(f"sqlite:///{sys.argv[1]}")
 query = StoredQuery(f"query-{sys.argv[2]}", "docs", "text")
-store.add_round(query, Round(Ranking.of(["a"], [1.0]), "fused", "v", "g"), Page(0, ("a",)), new=True)
+store.add_round(query, Round(Ranking.of(["a"], [1.0]), "fused", "v", "g", "rrf"), Page(0, ("a",)), new=True)
 number = 0
 while True:
     event_id, _ = store.add_event(Event(query.id, f"d{number}", "click", idempotency_key=f"{query.id}-{number}"))

@@ -1,0 +1,135 @@
+"""A page of a ranking in the words of the interface: titles, passages, movement, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from index.index import View
+from index.lexical import LexicalQuery
+from index.types import Document, Ranking
+from server.events import Mark
+from server.schemas import FeedbackLine, FieldValue, Hit, Passage, SearchAnswer, SearchRequest, StageScore
+from server.store import Page, Round, StoredQuery
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """All that one page is made of: the round `made`, the ranking of the round `before` it, and the marks of today."""
+
+    ask: SearchRequest
+    query: StoredQuery
+    view: View
+    made: Round
+    before: Ranking | None
+    marks: Mapping[str, Mark]
+    timings_ms: Mapping[str, float]
+    warnings: Sequence[str]
+
+
+def page_of(ask: SearchRequest, ranking: Ranking) -> Page:
+    """The part of a ranking that a request asks to see."""
+    return Page(ask.offset, ranking.ids[ask.offset : ask.offset + ask.limit], ask.session_id, ask.user_id)
+
+
+def answer(shown: Shown) -> SearchAnswer:
+    """The page with its hits. Documents that have gone from the index since they were ranked are left out."""
+    ask, made, query = shown.ask, shown.made, shown.query
+    hits = _hits(shown)
+    return SearchAnswer(
+        query_id=query.id,
+        query=query.text,
+        index=query.index,
+        generation=made.generation,
+        pipeline=made.pipeline,
+        pipeline_version=made.version,
+        round=made.number,
+        total=len(made.ranking),
+        offset=ask.offset,
+        limit=ask.limit,
+        score_kind=made.score_kind,
+        degraded=None,
+        warnings=[*shown.warnings, *_page_warnings(shown, len(hits))],
+        feedback=[
+            FeedbackLine(document=mark.document, kind=mark.kind, relevance=mark.relevance, weight=mark.weight)
+            for mark in made.feedback
+        ],
+        timings_ms=dict(shown.timings_ms),
+        hits=hits,
+    )
+
+
+def _page_warnings(shown: Shown, hits: int) -> list[str]:
+    ask, made = shown.ask, shown.made
+    warnings = []
+    if ask.offset > 0 and ask.offset >= len(made.ranking):
+        warnings.append(
+            f"Offset {ask.offset} is beyond the end of the ranking, which has {documents(len(made.ranking))}."
+        )
+    gone = len(page_of(ask, made.ranking).documents) - hits
+    if gone:
+        warnings.append(f"This page lacks {documents(gone)} deleted since the ranking was made.")
+    if ask.explain and made.stages is None:
+        warnings.append("This round was ranked without explain: its stage scores were not kept.")
+    return warnings
+
+
+def documents(count: int) -> str:
+    return "1 document" if count == 1 else f"{count} documents"
+
+
+def _hits(shown: Shown) -> list[Hit]:
+    ask, lexical, ranking = shown.ask, shown.view.lexical, shown.made.ranking
+    ids = page_of(ask, ranking).documents
+    found = [(place, doc) for place, doc in enumerate(lexical.documents(ids), start=ask.offset) if doc is not None]
+    passages = _passages(shown, [doc.id for _, doc in found]) if ask.highlight else {}
+    before = _ranks(shown.before) if shown.before else {}
+    stages = _stage_scores(shown.made.stages, set(ids)) if ask.explain and shown.made.stages else None
+    hits = []
+    for place, doc in found:
+        mark = shown.marks.get(doc.id)
+        hits.append(
+            Hit(
+                id=doc.id,
+                rank=place + 1,
+                score=float(ranking.scores[place]),
+                title=doc.title,
+                fields=fields_of(doc),
+                snippet=passages.get(doc.id),
+                previous_rank=before.get(doc.id),
+                feedback=mark.label if mark else None,
+                stages=None if stages is None else stages.get(doc.id, {}),
+                explanation=lexical.explain(LexicalQuery(text=shown.query.text), doc.id) if ask.explain else None,
+            )
+        )
+    return hits
+
+
+def fields_of(document: Document) -> dict[str, FieldValue]:
+    """A document's fields as JSON has them."""
+    return {
+        name: value if isinstance(value, str | int | float | bool) else list(value)
+        for name, value in document.fields.items()
+    }
+
+
+def _passages(shown: Shown, ids: Sequence[str]) -> dict[str, Passage]:
+    snippets = shown.view.lexical.snippets(shown.query.text, ids)
+    return {
+        doc: Passage(text=snippet.text, highlights=list(snippet.highlights))
+        for doc, snippet in zip(ids, snippets, strict=True)
+    }
+
+
+def _ranks(ranking: Ranking) -> dict[str, int]:
+    return {doc: rank for rank, doc in enumerate(ranking.ids, start=1)}
+
+
+def _stage_scores(stages: Mapping[str, Ranking], wanted: set[str]) -> dict[str, dict[str, StageScore]]:
+    """document -> stage -> its rank and score there; a stage that did not rank the document is absent."""
+    scores: dict[str, dict[str, StageScore]] = {}
+    for name, ranking in stages.items():
+        for rank, (doc, score) in enumerate(ranking, start=1):
+            if doc in wanted:
+                scores.setdefault(doc, {})[name] = StageScore(rank=rank, score=score)
+    return scores

@@ -1,0 +1,140 @@
+"""The HTTP application, assembled."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.types import Scope
+
+from server import problems
+from server.door import House
+from server.middleware import BodyLimit, Envelope
+from server.routes import catalog, documents, health, page, search
+from server.service import Service
+from server.settings import Settings
+from server.workers import Workers
+
+log = logging.getLogger("clickwise.app")
+
+DESCRIPTION = """Search that learns from what each searcher clicks.
+
+`POST /v1/search` asks, `POST /v1/feedback` tells what a person did with an answer, and `POST /v1/search` with the
+`query_id` ranks again with all that is known by then. Errors are `application/problem+json`: `detail` says what is
+wrong, `advice` what to do about it."""
+
+
+def create_app(
+    settings: Settings,
+    *,
+    open_service: Callable[[Settings], Service] = Service.open,
+    on_warm: Callable[[BaseException | None], None] | None = None,
+) -> FastAPI:
+    """The application. It answers /healthz at once, and everything else when the service is open and warm.
+
+    `on_warm` is called, from another thread, with None when that is so or with what went wrong; left out, a failure is
+    logged.
+    """
+    house = House(settings, Workers(settings.threads, settings.max_waiting))
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        stopping = threading.Event()
+        starter = threading.Thread(
+            target=_start, args=(house, open_service, on_warm or _log_failure, stopping), name="clickwise-start"
+        )
+        starter.start()
+        yield
+        stopping.set()
+        await asyncio.to_thread(_stop, house, starter)
+
+    app = FastAPI(
+        title="Clickwise",
+        version=_version(),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,  # their pages load scripts from other hosts
+        redoc_url=None,
+        redirect_slashes=False,
+        strict_content_type=False,  # a body without a Content-Type is taken for JSON
+    )
+    app.state.house = house
+    problems.install(app)
+    for routes in (search, documents, catalog, health):
+        app.include_router(routes.router)
+    page.install(app)
+    app.add_middleware(BodyLimit, limit_of=_body_limits(settings))
+    app.add_middleware(Envelope)  # added last: the outermost
+    _document_problems(app)
+    return app
+
+
+def _start(
+    house: House,
+    open_service: Callable[[Settings], Service],
+    on_warm: Callable[[BaseException | None], None],
+    stopping: threading.Event,
+) -> None:
+    with ExitStack() as closing:
+        try:
+            service = open_service(house.settings)
+            closing.callback(service.close)
+            service.warm_up(stopping.is_set)
+            closing.pop_all()
+            house.service = service
+        except Exception as error:
+            house.failed = error
+    on_warm(house.failed)
+
+
+def _log_failure(failure: BaseException | None) -> None:
+    if failure is not None:
+        log.error("the service could not start", exc_info=failure)
+
+
+def _stop(house: House, starter: threading.Thread) -> None:
+    starter.join()
+    house.workers.close()
+    if house.service is not None:
+        house.service.close()
+
+
+def _body_limits(settings: Settings) -> Callable[[Scope], tuple[int, str]]:
+    def limit_of(scope: Scope) -> tuple[int, str]:
+        if scope["path"] == "/v1/documents:bulk":
+            return settings.max_bulk_bytes, "max_bulk_bytes"
+        if scope["path"].startswith("/v1/documents/"):
+            return settings.max_document_bytes, "max_document_bytes"
+        return settings.max_body_bytes, "max_body_bytes"
+
+    return limit_of
+
+
+def _document_problems(app: FastAPI) -> None:
+    """Say in the OpenAPI document that errors are application/problem+json."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            for path in generate()["paths"].values():
+                for operation in path.values():
+                    for status, response in operation["responses"].items():
+                        if int(status) >= 400 and "application/json" in response.get("content", {}):
+                            response["content"][problems.MEDIA_TYPE] = response["content"].pop("application/json")
+        assert app.openapi_schema is not None
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _version() -> str:
+    try:
+        return version("clickwise")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "0"

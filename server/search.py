@@ -1,0 +1,183 @@
+"""The use case of the house: a question is ranked, logged and shown; with feedback it is ranked again.
+
+One path for every front door: a search becomes one `ranking.Request` for `Pipeline.trace`, and what came of it goes
+to the store before anybody sees it.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from index.errors import ClickwiseError, InputError, NotFoundError
+from index.filters import Filter, parse_filter
+from index.index import View
+from index.types import Query, Ranking
+from ranking.context import Context
+from ranking.contract import Request
+from server.answers import Shown, answer, documents, page_of
+from server.catalog import Catalog
+from server.events import Event, as_feedback, fold
+from server.schemas import SearchAnswer, SearchRequest
+from server.settings import Settings
+from server.store import Round, Store, StoredQuery
+
+SILENT = "The query holds no word that can be searched for: only stop words or punctuation."
+
+
+class Searching:
+    """Answers searches. Thread-safe."""
+
+    def __init__(self, catalog: Catalog, store: Store, settings: Settings) -> None:
+        self._catalog, self._store, self._settings = catalog, store, settings
+
+    def search(self, ask: SearchRequest) -> SearchAnswer:
+        """A first ranking, a new round with all feedback so far, or a page of the newest round.
+
+        `timings_ms` holds every stage, `encode` (the query), `store`, `hits` (titles, passages) and `total`.
+        Raises InputError for a request that contradicts itself or its query, NotFoundError for unknown names, and
+        UnavailableError where the store cannot record the answer: what is not recorded is not shown.
+        """
+        start = time.perf_counter()
+        if ask.query_id is None:
+            shown = self._ranked(ask, self._asked(ask), None)
+        else:
+            query, newest = self._continued(ask)
+            shown = self._ranked(ask, query, newest) if ask.offset == 0 else self._page(ask, query, newest)
+        ready = time.perf_counter()
+        page = answer(shown)
+        timings = {**page.timings_ms, "hits": _since(ready), "total": _since(start)}
+        return page.model_copy(update={"timings_ms": {name: round(ms, 3) for name, ms in timings.items()}})
+
+    def _asked(self, ask: SearchRequest) -> StoredQuery:
+        """The query of a new question."""
+        text = (ask.query or "").replace("\0", " ").strip()
+        most = self._settings.max_query_chars
+        with about("query"):
+            if not text:
+                raise InputError("The query is empty.", "Say what to search for, or give the query_id of a query.")
+            if len(text) > most:
+                raise InputError(
+                    f"The query has {len(text):,} characters, and at most {most:,} are allowed.",
+                    "Shorten it, or raise the setting max_query_chars.",
+                )
+        with about("index"):
+            index, _ = self._catalog.index(ask.index)
+        return StoredQuery(uuid.uuid4().hex, index, text, ask.filter or None)
+
+    def _continued(self, ask: SearchRequest) -> tuple[StoredQuery, Round]:
+        """The query of a question that goes on, with its newest round. What was asked cannot change."""
+        with about("query_id"):
+            query = self._store.query(ask.query_id or "")
+            newest = self._store.round(query.id)
+            assert newest is not None  # a query is recorded together with its first round
+        for name, given, known in (
+            ("query", ask.query, None),
+            ("index", ask.index, query.index),
+            ("filter", ask.filter, query.filter or ""),
+        ):
+            if given is not None and given != known:
+                with about(name):
+                    raise InputError(
+                        f"The {name} belongs to the query that query_id names, and cannot be given anew.",
+                        f"Leave out {name} to go on with that query, or leave out query_id to ask a new one.",
+                    )
+        if ask.offset > 0 and (ask.feedback or ask.pipeline not in (None, newest.pipeline)):
+            with about("offset"):
+                raise InputError(
+                    "A further page shows a ranking as it was made: it takes no feedback and no other pipeline.",
+                    "Use offset 0 to rank anew, or leave those out.",
+                )
+        return query, newest
+
+    def _ranked(self, ask: SearchRequest, query: StoredQuery, newest: Round | None) -> Shown:
+        """Rank with everything that is known, and record the round. `newest` is None for a new question."""
+        with about("index"):
+            _, index = self._catalog.index(query.index)
+        with about("pipeline"):
+            pipeline = self._catalog.pipeline(ask.pipeline or (newest.pipeline if newest else None), index)
+        context = Context.of(index)
+        condition = _condition(query, context.view)
+        graded = _graded(query.id, ask, context.view)
+        marks = (self._store.marks(query.id) if newest else {}) | fold(graded)
+        known = [mark for mark in marks.values() if mark.document in context.lexical]
+        request = Request(
+            Query(query.id, query.text, condition),
+            as_feedback(known),
+            exclude_feedback=ask.exclude_feedback,
+            limit=self._settings.depth,
+        )
+        trace = pipeline.trace([request], context)[0]
+        made = Round(
+            ranking=trace.ranking,
+            pipeline=pipeline.name,
+            version=pipeline.version,
+            generation=context.view.generation,
+            score_kind=pipeline.spec.stages[-1].part,
+            feedback=tuple(known),
+            stages=trace.stages if ask.explain else None,
+        )
+        start = time.perf_counter()
+        made = self._store.add_round(query, made, page_of(ask, made.ranking), graded, new=newest is None)
+        before = self._before(query, made)
+        timings = {**trace.timings_ms, "store": _since(start)}
+        warnings = [] if context.lexical.analyze(query.text) else [SILENT]
+        if len(known) < len(marks):
+            lost = documents(len(marks) - len(known))
+            warnings.append(f"Feedback on {lost} was left out: no longer in the index.")
+        return Shown(ask, query, context.view, made, before, marks, timings, warnings)
+
+    def _page(self, ask: SearchRequest, query: StoredQuery, made: Round) -> Shown:
+        """Another page of a ranking as it was made."""
+        with about("index"):
+            _, index = self._catalog.index(query.index)
+        start = time.perf_counter()
+        self._store.add_page(query.id, made.number, page_of(ask, made.ranking))
+        before = self._before(query, made)
+        marks = self._store.marks(query.id)
+        timings = {"store": _since(start)}
+        return Shown(ask, query, index.view(), made, before, marks, timings, ())
+
+    def _before(self, query: StoredQuery, made: Round) -> Ranking | None:
+        """The ranking of the round before."""
+        before = self._store.round(query.id, made.number - 1) if made.number > 1 else None
+        return before.ranking if before else None
+
+
+@contextmanager
+def about(field: str) -> Iterator[None]:
+    """Note on an error which field of the request is to blame."""
+    try:
+        yield
+    except ClickwiseError as error:
+        error.field = field
+        raise
+
+
+def _condition(query: StoredQuery, view: View) -> Filter | None:
+    if query.filter is None:
+        return None
+    with about("filter"):
+        condition = parse_filter(query.filter)
+        view.lexical.check(condition)
+    return condition
+
+
+def _graded(query_id: str, ask: SearchRequest, view: View) -> list[Event]:
+    """The inline feedback as events. Raises NotFoundError for a document that the index does not hold."""
+    for number, given in enumerate(ask.feedback):
+        if given.document not in view.lexical:
+            with about(f"feedback[{number}].document"):
+                raise NotFoundError(
+                    f"There is no document {given.document!r} in the index.", "Give feedback on documents that are."
+                )
+    return [
+        Event(query_id, given.document, "graded", relevance=given.relevance, weight=given.weight)
+        for given in ask.feedback
+    ]
+
+
+def _since(start: float) -> float:
+    return 1000 * (time.perf_counter() - start)

@@ -1,0 +1,112 @@
+"""`clickwise serve`: the service in one process, with threads. It never forks: a forked child has no Java threads."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from index.errors import ConflictError, InputError
+
+if TYPE_CHECKING:
+    from server.settings import Settings
+
+app = typer.Typer()
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="The address to listen on. [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="The port; 0 takes any free one. [default: 8080]")] = None,
+    home: Annotated[Path | None, typer.Option(help="The folder of indexes and store. [default: .clickwise]")] = None,
+    index: Annotated[str | None, typer.Option(help="The index of searches that name none.")] = None,
+    pipeline: Annotated[str | None, typer.Option(help="The pipeline of searches that name none.")] = None,
+    store_url: Annotated[str | None, typer.Option(help="Where events go. [default: sqlite at home/store.db]")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. [default: warning]")] = None,
+    config: Annotated[Path | None, typer.Option(help="The configuration file. [default: clickwise.toml]")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Say where the service is as one JSON object.")] = False,
+) -> None:
+    """Serve search and feedback over HTTP, with a web page.
+
+    Prints one line when it is ready, and runs until Ctrl-C.
+    """
+    from server.settings import load_settings
+
+    flags = {
+        "host": host,
+        "port": port,
+        "home": home,
+        "default_index": index,
+        "default_pipeline": pipeline,
+        "store_url": store_url,
+        "log_level": log_level,
+        "config": config,
+    }
+
+    def announce(url: str) -> None:
+        typer.echo(json.dumps({"url": url}) if as_json else f"Clickwise is ready: open {url} (Ctrl-C stops it).")
+
+    run(load_settings(flags), announce)
+
+
+def run(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM. `announce` is called once with the page's address, when the service is warm.
+
+    Raises what kept the service from opening: a missing index, a taken port, a store that cannot be written.
+    """
+    import uvicorn
+
+    from server.app import create_app
+
+    listener = _listen(settings)
+    url = _url(settings.host, listener.getsockname()[1])
+    _log_to_stderr(settings.log_level)
+    failures: list[BaseException] = []
+
+    def on_warm(failure: BaseException | None) -> None:
+        if failure is None:
+            announce(url)
+        else:
+            failures.append(failure)
+            server.should_exit = True
+
+    application = create_app(settings, on_warm=on_warm)
+    server = uvicorn.Server(uvicorn.Config(application, log_config=None, access_log=False, server_header=False))
+    try:
+        server.run(sockets=[listener])
+    except KeyboardInterrupt:
+        pass  # the server has shut down in order before it passes the signal on
+    finally:
+        listener.close()
+    if failures:
+        raise failures[0]
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """A socket that listens, opened before anything slow so that a taken port is told at once."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=128)
+    except socket.gaierror:
+        raise InputError(f"There is no address {settings.host!r}.", "Choose another with --host.") from None
+    except OSError as error:
+        raise ConflictError(
+            f"The service cannot listen on {settings.host}:{settings.port}: {error.strerror}.",
+            "Stop what listens there, or choose another port with --port (0 takes a free one).",
+        ) from None
+
+
+def _url(host: str, port: int) -> str:
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # what a browser on this machine can open
+    return f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
+
+
+def _log_to_stderr(level: str) -> None:
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for name in ("clickwise", "uvicorn"):
+        logging.getLogger(name).setLevel(level.upper())

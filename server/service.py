@@ -1,0 +1,72 @@
+"""The service without HTTP: what every front door offers, and the tests drive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from index.errors import NotFoundError
+from server.catalog import Catalog
+from server.documents import Documents
+from server.events import Event
+from server.schemas import FeedbackAnswer, FeedbackRequest, IndexesAnswer, PipelinesAnswer, SearchAnswer, SearchRequest
+from server.search import Searching, about
+from server.settings import Settings
+from server.store import Store
+
+
+class Service:
+    """Searches, feedback and documents over a catalog of indexes and one store. Thread-safe."""
+
+    def __init__(self, catalog: Catalog, store: Store, settings: Settings) -> None:
+        self.catalog, self.store, self.settings = catalog, store, settings
+        self.documents = Documents(catalog)
+        self._searching = Searching(catalog, store, settings)
+
+    @classmethod
+    def open(cls, settings: Settings) -> Service:
+        """Open the indexes and the store of the settings. Errors: those of `Catalog.open` and `Store.open`."""
+        return cls(Catalog.open(settings), Store.open(settings.store_address), settings)
+
+    def warm_up(self, stopping: Callable[[], bool] = lambda: False) -> None:
+        """Make the first request as fast as the others. Ends early when `stopping` says so."""
+        self.catalog.warm_up(stopping)
+
+    def search(self, ask: SearchRequest) -> SearchAnswer:
+        """See `Searching.search`."""
+        return self._searching.search(ask)
+
+    def feedback(self, ask: FeedbackRequest) -> FeedbackAnswer:
+        """Record what a person did; durable on return, and known to the query's next round.
+
+        Raises NotFoundError for an unknown query, or a document that neither the index nor any ranking of the query
+        holds; ConflictError for an idempotency key that belongs to another event.
+        """
+        with about("query_id"):
+            query = self.store.query(ask.query_id)
+            _, index = self.catalog.index(query.index)
+        if ask.document not in index.view().lexical and not self.store.ranked(query.id, ask.document):
+            with about("document"):
+                raise NotFoundError(
+                    f"There is no document {ask.document!r} in the index {query.index!r}.", "Use the id of a hit."
+                )
+        event = Event(
+            query_id=query.id,
+            document=ask.document,
+            kind=ask.kind,
+            position=ask.position,
+            dwell_ms=ask.dwell_ms,
+            idempotency_key=ask.idempotency_key,
+        )
+        with about("idempotency_key"):
+            event_id, duplicate = self.store.add_event(event)
+        return FeedbackAnswer(event_id=event_id, query_id=query.id, duplicate=duplicate)
+
+    def indexes(self) -> IndexesAnswer:
+        return IndexesAnswer(indexes=self.catalog.index_infos())
+
+    def pipelines(self) -> PipelinesAnswer:
+        return PipelinesAnswer(pipelines=self.catalog.pipeline_infos())
+
+    def close(self) -> None:
+        self.catalog.close()
+        self.store.close()

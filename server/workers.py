@@ -1,0 +1,44 @@
+"""The threads that do the blocking work, so that the event loop never waits for Java, torch or the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from server.problems import BusyError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Workers:
+    """A fixed set of threads and a queue of bounded length.
+
+    The threads live as long as the service: Java attaches every thread that calls it and never lets go of one that
+    has ended.
+    """
+
+    def __init__(self, threads: int, max_waiting: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="clickwise")
+        self._room = threading.Semaphore(threads + max_waiting)
+
+    async def run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """The result of `work`, done by a thread. Raises BusyError where too many requests wait already.
+
+        Work that has not begun when its client goes away is dropped.
+        """
+        if not self._room.acquire(blocking=False):
+            raise BusyError("Too many requests are waiting.", "Try again in a moment.")
+        future = self._pool.submit(work, *args, **kwargs)
+        future.add_done_callback(self._leave)
+        return await asyncio.wrap_future(future)
+
+    def close(self) -> None:
+        """Finish what is being worked on, drop what waits."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _leave(self, _done: Future[R]) -> None:
+        self._room.release()
