@@ -1,4 +1,4 @@
-"""Parquet: one record per row, read in small batches so that memory does not grow with the file."""
+"""Parquet: one record per row, read in small batches so that memory grows with its row groups and not with the file."""
 
 from __future__ import annotations
 
@@ -22,13 +22,19 @@ def read(file: File, layout: Layout) -> Iterator[Record | Fault]:
         schema = table.schema_arrow
         layout.check(schema.names, file.path)
         wanted = [column.name for column in schema if column.name in layout.columns or _usable(column)]
-        for batch in table.iter_batches(BATCH_ROWS, columns=wanted, use_threads=False):
+        for batch in _batches(table, wanted):
             columns = [(name, _values(column)) for name, column in zip(batch.schema.names, batch.columns, strict=True)]
             for row in range(batch.num_rows):
                 file.line += 1
                 yield Record(file.line, {name: values[row] for name, values in columns})
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise Broken(f"it is no readable Parquet file ({error})") from error
+
+
+def _batches(table: Any, columns: list[str]) -> Iterator[Any]:
+    """The rows in small batches, asking for one row group at a time: else Arrow keeps all groups that it has read."""
+    for group in range(table.num_row_groups):
+        yield from table.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns, use_threads=False)
 
 
 def _usable(column: Any) -> bool:

@@ -47,8 +47,8 @@ def read_documents(
     """The documents of a file, a folder or an ir_datasets id (`irds:NAME`), one after the other.
 
     Formats go by the file's ending, `.gz` and `.zst` taken off, or by `format`; `columns` says what the columns are
-    (`index.readers.layout` has both the mapping and the rules for records). Memory is bounded but for 8 bytes or so
-    per document, which find the duplicate ids.
+    (`index.readers.layout` has both the mapping and the rules for records). Memory is bounded but for some tens of
+    bytes per document, which find the duplicate ids.
 
     A bad record, a duplicate id or a file that breaks off raises RecordError; with `on_error="skip"` it is counted in
     the report and the reading goes on, a broken file with the next one. Raised at the call, before any document:

@@ -1,4 +1,4 @@
-"""Which ids have been seen: duplicate detection for millions of documents in 8 bytes each."""
+"""Which ids have been seen: duplicate detection for millions of documents in some tens of bytes each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RECENT: Final = 2**18
 
 
 class SeenIds:
-    """A set of 64-bit hashes: the recent ones in a set, the others in one sorted array.
+    """A set of 64-bit hashes: the recent ones in a set, the others in one sorted array (144 MiB at most for 3 million).
 
     Two different ids collide with a probability of n² / 2**65: 3 in a million at ten million documents. A collision
     would be reported as a duplicate, so no document is ever lost in silence.
