@@ -44,6 +44,7 @@ class LexicalView:
         self._analyzer = analyzer(manifest.analyzer)
         self._builder = QueryBuilder(self._analyzer, manifest.boosts, json.loads(self.commit_data()["fields"]))
         self._searcher = lru_cache(maxsize=8)(self._new_searcher)
+        self._doc_frequency = lru_cache(maxsize=65_536)(self._count_documents)  # query expansion asks for hundreds
         self.segments = Segments.of(reader, known)
         self.documents_count: int = reader.numDocs()
         weakref.finalize(self, _close, reader).atexit = False
@@ -120,7 +121,10 @@ class LexicalView:
 
     def doc_frequencies(self, terms: Iterable[str]) -> dict[str, int]:
         """How many documents hold each term (in the most frequent of the searched fields)."""
-        return {term: max(self._reader.docFreq(t) for t in self._field_terms(term)) for term in terms}
+        return {term: self._doc_frequency(term) for term in terms}
+
+    def _count_documents(self, term: str) -> int:
+        return max(int(self._reader.docFreq(t)) for t in self._field_terms(term))
 
     def collection_frequencies(self, terms: Iterable[str]) -> dict[str, int]:
         """How often each term occurs in all documents, over the searched fields."""
