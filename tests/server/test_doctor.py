@@ -56,9 +56,7 @@ def test_the_processor_says_what_it_can_do(settings: Settings) -> None:
     assert "VNNI " in found["CPU"].detail
 
 
-def test_packages_are_held_against_what_clickwise_requires(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_packages_are_held_against_what_clickwise_requires(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [check.status for check in doctor.packages(settings)] == ["ok"]
     wanted = ["numpy>=99", "no-such-package", 'unwanted ; extra == "dev"']
     monkeypatch.setattr(doctor.metadata, "requires", lambda name: wanted)
