@@ -32,6 +32,7 @@ test: $(STAMP) ## Run the tests
 
 lint: $(STAMP) ## Check style and the direction of imports
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/lint-imports --no-logo
 
 types: $(STAMP) ## Check types (mypy --strict)
