@@ -62,7 +62,8 @@ def tokens(stream: Any) -> list[tuple[str, int, int]]:
 
 def term_frequencies(terms: Any) -> list[tuple[str, int]]:
     """(term, frequency) for each term of a document's term vector, in Lucene's order."""
-    joined: str = _term_loop().apply(terms.iterator())
+    source = terms.iterator()
+    joined: str = _term_loop().apply(source)
     rows = (line.rsplit("\t", 1) for line in joined.split("\n")[:-1])
     return [(term, int(frequency)) for term, frequency in rows]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -48,13 +49,11 @@ class GenerationVectors:
             self.conditioned.append(self.space.apply(raw.astype(np.float16)), committed)
         return first
 
-    def nearest(
-        self, queries: Single, limit: int, rows: int, allowed: npt.NDArray[np.bool_] | None
-    ) -> tuple[npt.NDArray[np.int64], Single]:
-        """Rows and scores, each of shape (queries, limit), -1 where fewer were found. `allowed` has shape (rows,)."""
+    def dense(self, rows: int) -> DenseIndex:
+        """The FAISS index, holding at least the first `rows` rows; built or loaded on first use."""
         from index.dense import DenseIndex
 
-        with self._lock:  # FAISS must not grow while it searches
+        with self._lock:
             if self._dense is None:
                 stored = self._directory / DENSE
                 self._dense = (
@@ -64,11 +63,7 @@ class GenerationVectors:
                 )
             if self._dense.rows < rows:
                 self._dense.add(self.conditioned.open(rows)[self._dense.rows :])
-            if self._dense.rows > rows:  # an older view must not see newer rows
-                older = np.zeros(self._dense.rows, dtype=np.bool_)
-                older[:rows] = True if allowed is None else allowed
-                allowed = older
-            return self._dense.search(queries, limit, allowed)
+            return self._dense
 
 
 class VectorView:
@@ -93,15 +88,25 @@ class VectorView:
         """For each conditioned query vector (row of `queries`) the documents of highest cosine."""
         if limit <= 0 or not self._rows:
             return [Ranking.empty() for _ in queries]
-        segments = self._lexical.segments
-        numbers = self._lexical.matching(filter)
-        by_row = np.full(self._rows, -1, dtype=np.int64)
-        live_rows = segments.rows[numbers]
-        by_row[live_rows[live_rows >= 0]] = numbers[live_rows >= 0]
-        allowed = by_row >= 0
-        found, scores = self._vectors.nearest(queries, limit, self._rows, None if allowed.all() else allowed)
-        ids = segments.ids
+        numbers = self._live_numbers if filter is None else self._numbers_by_row(filter)
+        allowed = numbers >= 0
+        dense = self._vectors.dense(self._rows)
+        everything = len(allowed) == dense.rows and bool(allowed.all())
+        found, scores = dense.search(queries, limit, None if everything else allowed)
+        ids = self._lexical.segments.ids
         return [
-            Ranking.of([ids[number] for number in by_row[row[row >= 0]].tolist()], score[row >= 0])
+            Ranking.of([ids[number] for number in numbers[row[row >= 0]].tolist()], score[row >= 0])
             for row, score in zip(found, scores, strict=True)
         ]
+
+    @cached_property
+    def _live_numbers(self) -> npt.NDArray[np.int64]:
+        return self._numbers_by_row(None)
+
+    def _numbers_by_row(self, filter: Filter | None) -> npt.NDArray[np.int64]:
+        """For each vector row the Lucene number of the live document that it belongs to and that the filter admits."""
+        numbers = self._lexical.matching(filter)
+        rows = self._lexical.segments.rows[numbers]
+        by_row = np.full(self._rows, -1, dtype=np.int64)
+        by_row[rows[rows >= 0]] = numbers[rows >= 0]
+        return by_row

