@@ -70,7 +70,7 @@ def test_a_view_stays_as_it_was(new_index: NewIndex) -> None:
     assert before.vectors is not None
     assert before.vectors.take(["coffee-00"]).any()
     everything = before.vectors.nearest(before.vectors.condition(index.encode(["zyzzyva"])), 100)[0]
-    assert set(everything.ids) == {doc for doc in before.lexical.segments.ids}
+    assert set(everything.ids) == set(before.lexical.segments.ids)
 
 
 def test_vectors_follow_updates(new_index: NewIndex, encoder: HashingEncoder) -> None:

@@ -17,7 +17,8 @@ TOUCHES_JAVA = ("bulk.py", "lexical.py", "lucene_query.py", "lucene_writer.py", 
 # Methods of Java objects that these modules call on instances (static methods bind nothing and are safe).
 INSTANCE_METHODS = {
     "add", "addDocument", "advanceExact", "apply", "asType", "build", "buildQuery", "commit", "deleteDocuments",
-    "docFreq", "document", "explain", "findConstructor", "findGetter", "findStatic", "findVirtual", "getBinaryDocValues",
+    "docFreq", "document", "explain", "findConstructor", "findGetter", "findStatic", "findVirtual",
+    "getBinaryDocValues",
     "getNumericDocValues", "getSumTotalTermFreq", "like", "put", "rollback", "search", "setAnalyzer", "setFieldNames",
     "setLiveCommitData", "setMaxQueryTerms", "setOpenMode", "setSimilarity", "storedFields", "termVectors",
     "tokenStream", "totalTermFreq", "updateDocument",
