@@ -33,8 +33,9 @@ class Rocchio:
     """query' = alpha * query + beta * mean of the relevant documents - gamma * mean of those that are not.
 
     Query and documents are L2-normalised vectors of term frequencies, or of those times the inverse document
-    frequency. The query keeps its own terms and gets the best `terms` of the documents, less those that occur in more
-    than `common` of all documents; terms whose weight is not above zero go.
+    frequency. Next to the query's own terms only the best `terms` of the documents stay, and no term whose weight is
+    not above zero. What a person judged says more than what a machine took for granted, so beta is larger than in
+    pseudo-relevance feedback.
 
     Rocchio, "Relevance feedback in information retrieval", in The SMART Retrieval System (1971).
     """
@@ -43,10 +44,9 @@ class Rocchio:
 
     terms: int = number(16, low=FEWEST_TERMS, high=MOST_TERMS)
     alpha: float = number(1.0, low=0.0)
-    beta: float = number(0.75, low=0.0)
-    gamma: float = number(0.15, low=0.0)
+    beta: float = number(4.0, low=0.0)
+    gamma: float = number(0.5, low=0.0)
     weighting: Literal["tf", "tf-idf"] = "tf-idf"
-    common: float = number(0.1, low=0.0, high=1.0)
     depth: int = number(1000, low=1)
 
     def rank(self, requests: Sequence[Request], context: Context) -> list[Ranking]:
@@ -58,12 +58,11 @@ class Rocchio:
         if not judged.counts:
             return LexicalQuery(text=request.query.text)
         query = query_counts(request, context)
-        rarity = Rarity.of([query, *judged.counts], context)
-        idf = rarity.idf if self.weighting == "tf-idf" else None
+        idf = _idf([query, *judged.counts], context) if self.weighting == "tf-idf" else None
         rows = [_unit(counts, idf) for counts in judged.counts]
-        mean = _sum([*(judged.relevant * self.beta), *(judged.not_relevant * -self.gamma)], [*rows, *rows])
-        added = best({term: weight for term, weight in mean.items() if rarity.share[term] <= self.common}, self.terms)
-        moved = _sum([self.alpha, 1.0], [_unit(query, idf), added])
+        mean = _sum(self.beta * judged.relevant - self.gamma * judged.not_relevant, rows)
+        chosen = {**best(mean, self.terms), **{term: mean[term] for term in query if term in mean}}
+        moved = _sum([self.alpha, 1.0], [_unit(query, idf), chosen])
         kept = {term: weight for term, weight in moved.items() if weight > 0}
         return LexicalQuery(terms=kept) if kept else LexicalQuery(text=request.query.text)
 
@@ -97,8 +96,9 @@ class Rm3:
             return LexicalQuery(text=request.query.text)
         query = query_counts(request, context)
         model = _sum(judged.relevant, [_distribution(counts) for counts in judged.counts])
-        share = Rarity.of([model], context).share
-        added = _distribution(best({term: p for term, p in model.items() if share[term] <= self.common}, self.terms))
+        most = self.common * context.view.documents
+        held = context.lexical.doc_frequencies(model)
+        added = _distribution(best({term: p for term, p in model.items() if held[term] <= most}, self.terms))
         own = self.original_weight if query else 0.0
         mixed = _sum([own, 1.0 - own], [_distribution(query), added])
         return LexicalQuery(terms={term: weight for term, weight in mixed.items() if weight > 0})
@@ -153,24 +153,6 @@ class Judged:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Rarity:
-    """Per term its inverse document frequency and the share of all documents that hold it."""
-
-    idf: Weights
-    share: Weights
-
-    @classmethod
-    def of(cls, counts: Iterable[Mapping[str, float]], context: Context) -> Rarity:
-        terms = dict.fromkeys(term for row in counts for term in row)
-        total = max(1, context.view.documents)
-        held = context.lexical.doc_frequencies(terms)
-        return cls(
-            {term: math.log1p(total / (1 + count)) for term, count in held.items()},
-            {term: count / total for term, count in held.items()},
-        )
-
-
 def query_counts(request: Request, context: Context) -> dict[str, int]:
     """How often each term occurs in the query; of a query of more than 1,024 different terms the first ones."""
     counts: dict[str, int] = {}
@@ -183,6 +165,12 @@ def query_counts(request: Request, context: Context) -> dict[str, int]:
 def best(weights: Mapping[str, float], count: int) -> Weights:
     """The `count` terms of greatest weight, ties in the order of the alphabet."""
     return dict(sorted(weights.items(), key=lambda item: (-item[1], item[0]))[:count])
+
+
+def _idf(counts: Iterable[Mapping[str, int]], context: Context) -> Weights:
+    """The inverse document frequency of every term, log(1 + N / (1 + n))."""
+    held = context.lexical.doc_frequencies(dict.fromkeys(term for row in counts for term in row))
+    return {term: math.log1p(context.view.documents / (1 + count)) for term, count in held.items()}
 
 
 def _shares(weights: FloatArray) -> FloatArray:
