@@ -92,7 +92,7 @@ class LuceneWriter:
 
     def _lucene_document(self, document: Document, row: int, schema: Mapping[str, FieldType]) -> Any:
         parts = [
-            java_class(_DOC + "StringField")("id", text(document.id), self._not_stored),
+            java_class(_DOC + "StringField")("id", text(document.id), self._stored_too),  # Anserini's tools read it
             java_class(_DOC + "BinaryDocValuesField")("id", _bytes(document.id)),
             java_class(_DOC + "NumericDocValuesField")("row", row),
             java_class(_DOC + "StoredField")("raw", _stored(document)),
@@ -126,6 +126,10 @@ class LuceneWriter:
     @cached_property
     def _not_stored(self) -> Any:
         return java_class(_DOC + "Field$Store").NO
+
+    @cached_property
+    def _stored_too(self) -> Any:
+        return java_class(_DOC + "Field$Store").YES
 
     @cached_property
     def _analysed_type(self) -> Any:
