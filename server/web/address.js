@@ -1,7 +1,8 @@
 // The page's address: what is searched, where and how, and which document is open. The back button walks through it.
 
 const NAMES = ["q", "index", "pipeline", "filter", "doc"];
-const SEARCH = ["q", "index", "pipeline", "filter"];
+const QUESTION = ["q", "index", "filter"];
+const SEARCH = [...QUESTION, "pipeline"];
 
 /** {q, index, pipeline, filter, doc}: empty text where the address does not say, and q null on the start page. */
 export function read() {
@@ -10,8 +11,13 @@ export function read() {
   return { ...found, q: query.get("q") };
 }
 
+const same = (names) => (a, b) => a !== null && b !== null && names.every((name) => a[name] === b[name]);
+
+/** Whether two addresses ask the same question of the same index, by whatever pipeline. */
+export const sameQuestion = same(QUESTION);
+
 /** Whether two addresses ask for the same ranking. */
-export const sameSearch = (a, b) => a !== null && b !== null && SEARCH.every((name) => a[name] === b[name]);
+export const sameSearch = same(SEARCH);
 
 function href(parameters) {
   const query = new URLSearchParams();

@@ -1,7 +1,7 @@
 // The search page: wires the session (what is known), the views (what is shown) and the address (what is asked).
 
 import * as address from "./address.js";
-import * as api from "./api.js";
+import { chooseIndex, choosePipeline, chosen, loadChoices } from "./choices.js";
 import { count, h } from "./dom.js";
 import { HitList } from "./hits.js";
 import * as keys from "./keys.js";
@@ -87,24 +87,28 @@ function follow() {
     asked = null;
     session.reset();
     draw("home");
-  } else if (!address.sameSearch(asked, wanted)) {
-    asked = wanted;
-    session.search(wanted, history.state?.queryId);
   }
   form.elements.q.value = wanted.q ?? "";
   filter.value = wanted.filter;
   showFilter(wanted.filter !== "");
-  for (const name of ["index", "pipeline"]) choose(name, wanted[name]);
+  chooseIndex(wanted.index);
+  choosePipeline(wanted.pipeline);
+  if (wanted.q !== null && !address.sameSearch(asked, wanted)) {
+    asked = wanted;
+    // By name also where these are the defaults: with an earlier query's id, no name means the pipeline used last.
+    session.search({ ...wanted, index: chosen.index, pipeline: chosen.pipeline }, history.state?.queryId);
+  }
   document.title = wanted.q ? `${wanted.q} – Clickwise` : "Clickwise";
   if (wanted.doc && wanted.doc !== reader.document) openDocument(wanted);
 }
 
-/** Search for what the form says. The same search again ranks again and keeps the feedback. */
+/** Search for what the form says. The same question again, also by another pipeline, keeps the feedback. */
 function submit() {
-  const wanted = { q: form.elements.q.value, index: chosen("index"), pipeline: chosen("pipeline"), filter: filter.value };
-  if (matchMedia("(pointer: coarse)").matches) form.elements.q.blur();
+  const fields = form.elements;
+  const wanted = { q: fields.q.value, index: fields.index.value, pipeline: fields.pipeline.value, filter: filter.value };
+  if (matchMedia("(pointer: coarse)").matches) fields.q.blur();
   if (address.sameSearch(asked, wanted) && session.answer) return session.rerank();
-  address.push(wanted);
+  address.push(wanted, address.sameQuestion(asked, wanted) ? { queryId: session.queryId } : {});
   asked = null;
   return follow();
 }
@@ -127,34 +131,17 @@ function leaveDocument(id, dwell) {
   if (session.answer) session.mark(id, "click", clicked(id, dwell));
 }
 
-// ---------------------------------------------------------------- choices
-
-/** Fill a <select> with what the server offers; the default one carries no value, so it stays out of the address. */
-async function offer(name, fetchAll, label) {
-  const offered = await fetchAll();
-  const option = (one) => h("option", { value: one.default ? "" : one.name, data: { name: one.name } }, label(one));
-  form.elements[name].replaceChildren(...offered.map(option));
-  choose(name, address.read()[name]);
-}
-
-function choose(name, value) {
-  const select = form.elements[name];
-  const options = [...select.options];
-  if (value && !options.some((one) => one.dataset.name === value)) select.append(h("option", { value, data: { name: value } }, value));
-  select.selectedIndex = [...select.options].findIndex((one) => (value ? one.dataset.name === value : one.value === ""));
-}
-
-const chosen = (name) => form.elements[name].value;
+// ---------------------------------------------------------------- narrowing
 
 function showFilter(on) {
   $("#filter-row").hidden = !on;
   $("#filter-toggle").setAttribute("aria-expanded", String(on));
 }
 
-/** Narrow the search to the documents that carry a tag. */
+/** Narrow the search to the documents that carry a tag; `json` is its value. Filters are written as in Python. */
 function addFilter(name, json) {
   const field = /^[A-Za-z_]\w*$/.test(name) ? name : `field(${JSON.stringify(name)})`;
-  const clause = `${field} == ${json}`;
+  const clause = `${field} == ${{ true: "True", false: "False" }[json] ?? json}`;
   filter.value = filter.value ? `(${filter.value}) and ${clause}` : clause;
   submit();
 }
@@ -192,6 +179,10 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   submit();
 });
+form.elements.index.addEventListener("change", (event) => {
+  chooseIndex(event.target.value);
+  choosePipeline(form.elements.pipeline.value);
+});
 for (const name of ["index", "pipeline"]) form.elements[name].addEventListener("change", () => asked && submit());
 $("#filter-toggle").addEventListener("click", () => {
   const on = $("#filter-row").hidden;
@@ -200,10 +191,11 @@ $("#filter-toggle").addEventListener("click", () => {
 });
 $("#more").addEventListener("click", () => session.more());
 $("#start-over").addEventListener("click", () => {
-  asked = address.read();
-  session.search(asked);
+  address.remember({ queryId: null });
+  asked = null;
+  follow();
 });
-$("#retry").addEventListener("click", () => (session.answer ? session.rerank() : session.search(asked)));
+$("#retry").addEventListener("click", () => (session.answer ? session.rerank() : start()));
 for (const example of document.querySelectorAll(".example")) {
   example.addEventListener("click", () => {
     form.elements.q.value = example.textContent;
@@ -245,8 +237,13 @@ addEventListener("pagehide", () => {
   if (reader.document && session.answer) session.leave(reader.document, clicked(reader.document, reader.dwell()));
 });
 
-follow();
-Promise.all([
-  offer("index", api.indexes, (one) => `${one.name} (${one.documents.toLocaleString("en")})`),
-  offer("pipeline", api.pipelines, (one) => one.name),
-]).catch((problem) => session.fail(problem));
+/** Begin, or begin again. A server that is still warming up is asked again every second. */
+async function start() {
+  const problem = await loadChoices().then(() => null, (error) => error);
+  asked = null;
+  if (!problem) return follow();
+  session.fail(problem);
+  if (problem.status === 503) setTimeout(start, 1000);
+}
+
+start();

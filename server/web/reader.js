@@ -80,7 +80,7 @@ export class Reader {
       const found = await fetchDocument(id, index, signal);
       if (signal.aborted) return;
       this.#head(found.title || id, id);
-      this.#content.replaceChildren(...[tags(found.fields), this.#text(found.text, snippet)].filter(Boolean));
+      this.#content.replaceChildren(...[tags(found.fields), this.#text(found, snippet)].filter(Boolean));
       this.#content.querySelector("mark")?.scrollIntoView({ block: "center" });
     } catch (problem) {
       if (signal.aborted) return;
@@ -106,11 +106,11 @@ export class Reader {
     this.#dialog.querySelector("#reader-id").textContent = title === id ? "" : id;
   }
 
-  #text(text, snippet) {
+  #text({ title, text }, snippet) {
     if (!text) return h("p", { class: "quiet-text" }, "This document has no text.");
     // Indented or prompt lines mean source code or a table: only a fixed pitch keeps their shape.
     const shape = /^(?: {2,}|\t|>>> )\S/m.test(text) ? "text fixed" : "text";
-    const block = h("div", { class: shape }, ...withSnippet(text.slice(0, FIRST_PART), snippet));
+    const block = h("div", { class: shape }, withSnippet(title, text.slice(0, FIRST_PART), snippet));
     if (text.length <= FIRST_PART) return block;
     const rest = h("button", { type: "button", class: "button" }, `Show the rest (${text.length.toLocaleString("en")} characters)`);
     rest.addEventListener("click", () => {
@@ -121,10 +121,19 @@ export class Reader {
   }
 }
 
-/** The text with the marks of the snippet, where the snippet is a literal part of it. */
-function withSnippet(text, snippet) {
-  const at = snippet?.text ? text.indexOf(snippet.text) : -1;
+/**
+ * The text with the matches of the snippet marked. A snippet is a piece of title and text with every space and line
+ * break as one blank, and an ellipsis where it was cut.
+ */
+function withSnippet(title, text, snippet) {
+  if (!snippet) return [text];
+  const piece = snippet.text.replace(/^… /, "").replace(/ …$/, "");
+  const contents = (title ? `${title}\n${text}` : text).replace(/\s/g, " ");
+  const at = contents.indexOf(piece);
   if (at < 0) return [text];
-  const end = at + snippet.text.length;
-  return [text.slice(0, at), ...highlighted(snippet.text, snippet.highlights), text.slice(end)];
+  const length = (string) => Array.from(string).length;
+  const cut = snippet.text.startsWith("… ") ? 2 : 0;
+  const shift = length(contents.slice(0, at)) - cut - (title ? length(title) + 1 : 0);
+  const ranges = snippet.highlights.map(([start, end]) => [start + shift, end + shift]);
+  return highlighted(text, ranges.filter(([start]) => start >= 0));
 }

@@ -12,6 +12,9 @@ function visit() {
   return id;
 }
 
+/** The mark of a line of feedback; other clients may grade a document between 0 and 1. */
+const label = ({ kind, relevance }) => (kind !== "graded" ? kind : relevance > 0.5 ? "relevant" : "not_relevant");
+
 export class Session {
   #changed;
   #query = null; // identity of the query at hand: what an older one still sends home is dropped
@@ -45,11 +48,11 @@ export class Session {
     return this.answer !== null && this.hits.length < this.answer.total;
   }
 
-  /** Rank anew. With the id of an earlier query its feedback counts again, unless the server no longer knows it. */
+  /** Rank anew. With the id of the same question's earlier query its feedback counts, if the server still knows it. */
   async search({ q, index, pipeline, filter }, queryId = null) {
     this.reset();
-    const fresh = { query: q, index, pipeline, filter, session_id: visit() };
-    const resumed = { query_id: queryId };
+    const fresh = { query: q, index, pipeline, filter };
+    const resumed = { query_id: queryId, pipeline };
     await this.#run("search", async (ask) => {
       if (!queryId) return ask(fresh);
       return ask(resumed).catch((problem) => (problem.status === 404 ? ask(fresh) : Promise.reject(problem)));
@@ -107,7 +110,7 @@ export class Session {
   async #run(what, ranking) {
     this.#running.abort();
     const running = (this.#running = new AbortController());
-    const ask = (body) => api.search({ limit: PAGE, explain: true, ...body }, running.signal);
+    const ask = (body) => api.search({ limit: PAGE, explain: true, session_id: visit(), ...body }, running.signal);
     this.busy = what;
     this.problem = null;
     this.#changed("busy");
@@ -122,7 +125,7 @@ export class Session {
     this.hits = what === "more" ? [...this.hits, ...answer.hits] : answer.hits;
     for (const hit of answer.hits) this.titles.set(hit.id, hit.title || hit.id);
     this.answer = answer;
-    if (this.#pending === 0) this.marks = new Map(answer.feedback.map((item) => [item.document, item.kind]));
+    if (this.#pending === 0) this.marks = new Map(answer.feedback.map((item) => [item.document, label(item)]));
     this.#changed({ search: "searched", rerank: "reranked", more: "more" }[what]);
   }
 

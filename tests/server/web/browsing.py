@@ -1,0 +1,153 @@
+"""What the tests of the page share: a corpus, a server for it, a watch on the browser, and words for what one does."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import uvicorn
+from playwright.sync_api import Locator, Page, Request, expect
+
+from index.build import build_index
+from index.index import Index
+from index.types import Document
+from ranking.config import load_specs
+from server.app import create_app
+from server.catalog import Catalog
+from server.service import Service
+from server.settings import Settings
+from server.store import Store
+from tests.fakes import HashingEncoder
+
+SNAKES = ["ball", "burmese", "carpet", "reticulated", "green tree", "blood", "rock", "olive", "water", "diamond"]
+TOPICS = ["decorators", "generators", "modules", "closures", "threads", "metaclasses", "slices", "iterators", "sockets"]
+EVIL = '<img src=x onerror="window.hacked=1">'
+LONG = "A line about marathons.\n" * 6_000  # more than the reader shows at once
+
+
+def corpus() -> Iterator[Document]:
+    """Two meanings of one word, so that feedback has something to decide, and some documents with teeth."""
+    for name in SNAKES:
+        text = f"The {name} python is a snake. It hunts small mammals at night, and kills its prey by constriction."
+        yield Document(f"snake/{name}", f"The {name} python", text, {"kind": "animal", "metres": len(name)})
+    for topic in TOPICS:
+        text = f"How Python, the programming language, does {topic}: code, functions and modules.\n\n    >>> go()"
+        yield Document(f"code.{topic}", f"Python {topic}", text, {"kind": "language", "tags": ["code", "python"]})
+    yield Document("evil", f"{EVIL}<script>window.hacked=1</script>", f"A trap {EVIL} for the page", {"kind": EVIL})
+    yield Document("emoji", "Smileys", "\U0001f40d\U0001f40d a zebra between two \U0001f40d snakes")
+    yield Document("long", "Marathons", LONG)
+    yield Document("boa", "Keeping a boa", "It wants a vivarium with a heating lamp and a thermostat.")
+    yield Document("lamp", "The vivarium", "Choose the heating lamp and the thermostat by the size of the vivarium.")
+
+
+@contextmanager
+def serving(home: Path) -> Iterator[str]:
+    """The address of the real application, with one small index, on a free port of this machine."""
+    encoder = HashingEncoder()
+    build_index(home / "pets", corpus(), encoder=encoder)
+
+    def open_service(settings: Settings) -> Service:
+        catalog = Catalog({"pets": Index.open(home / "pets", encoder=encoder)}, load_specs(None))
+        return Service(catalog, Store.open(settings.store_address), settings)
+
+    warm = threading.Event()
+    settings = Settings(home=home, indexes={"pets": home / "pets"})
+    app = create_app(settings, open_service=open_service, on_warm=lambda _: warm.set())
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    assert warm.wait(120)
+    while not server.started:
+        thread.join(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join(30)
+
+
+@dataclass
+class Watch:
+    """What must not happen on a page: messages on its console, exceptions, requests to elsewhere."""
+
+    origin: str
+    trouble: list[str] = field(default_factory=list)
+    posts: list[tuple[str, Any]] = field(default_factory=list)
+
+    def attach(self, page: Page) -> None:
+        page.on("console", lambda message: self.trouble.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: self.trouble.append(f"exception: {error}"))
+        page.on("request", self._request)
+
+    def _request(self, request: Request) -> None:
+        if not request.url.startswith(self.origin + "/"):
+            self.trouble.append(f"request to {request.url}")
+        if request.method == "POST":
+            self.posts.append((urlsplit(request.url).path, request.post_data_json))
+
+    def sent(self, path: str) -> list[dict[str, Any]]:
+        return [body for where, body in self.posts if where == path]
+
+
+Opener = Callable[..., tuple[Page, Watch]]
+
+
+def ids(page: Page) -> list[str]:
+    """The documents shown, in their order."""
+    shown: list[str] = page.locator(".hit").evaluate_all("items => items.map((item) => item.dataset.id)")
+    return shown
+
+
+def hit(page: Page, document: str) -> Locator:
+    return page.locator(f'.hit[data-id="{document}"]')
+
+
+def mark(page: Page, document: str, act: str) -> None:
+    """Press a judgement of a hit and wait for the round that follows."""
+    with reranked(page):
+        hit(page, document).locator(f"[data-act={act}]").click()
+
+
+@contextmanager
+def reranked(page: Page) -> Iterator[None]:
+    """Wait, after what is done inside, for the next round of the ranking."""
+    found = re.search(r"round (\d+)", page.locator("#status").inner_text())
+    following = int(found[1]) + 1 if found else 2
+    yield
+    expect(page.locator("#status")).to_contain_text(f"round {following}:")
+
+
+def fits(page: Page) -> bool:
+    """Whether nothing has to be scrolled sideways."""
+    return bool(page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"))
+
+
+def contrasts(page: Page, selectors: Sequence[str]) -> dict[str, float]:
+    """The contrast of the text with what is behind it, by WCAG 2, for the first node of each selector."""
+    return dict(page.evaluate(_CONTRAST, list(selectors)))
+
+
+_CONTRAST = """selectors => {
+  const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+  const rgb = (colour) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const linear = (value) => ((value /= 255) <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
+  const luminance = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+  const behind = (node) => {
+    const colour = rgb(getComputedStyle(node).backgroundColor);
+    return colour[3] === 255 ? colour : behind(node.parentElement);
+  };
+  return selectors.map((selector) => {
+    const node = document.querySelector(selector);
+    const [a, b] = [rgb(getComputedStyle(node).color), behind(node)].map(luminance);
+    return [selector, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)];
+  });
+}"""

@@ -1,0 +1,66 @@
+"""A browser and a server for the tests of the page; without a browser they skip."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.server.web.browsing import Opener, Watch, serving
+
+ARGUMENTS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("there is no chromium on the path, nor in the variable CHROMIUM")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def address(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the application listens. Comes after the browser: without one nothing needs to be started."""
+    with serving(tmp_path_factory.mktemp("home")) as url:
+        yield url
+
+
+@pytest.fixture
+def visit(browser: Browser, address: str) -> Iterator[Opener]:
+    """Opens pages; when the test ends, nothing unexpected may have happened on them."""
+    opened = []
+
+    def visit(query: str | None = None, *, width: int = 1200, height: int = 800, **context: Any) -> tuple[Page, Watch]:
+        context = {"reduced_motion": "reduce", **context}
+        page = browser.new_context(viewport={"width": width, "height": height}, **context).new_page()
+        page.set_default_timeout(15_000)
+        watch = Watch(address)
+        watch.attach(page)
+        opened.append((page, watch))
+        page.goto(address + ("/" if query is None else f"/?q={quote(query)}"))
+        if query is not None:
+            page.locator(".hit").first.wait_for()
+        return page, watch
+
+    yield visit
+    for page, watch in opened:
+        page.context.close()
+        assert watch.trouble == []

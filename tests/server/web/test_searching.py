@@ -1,0 +1,140 @@
+"""Searching, paging, reading and the address, in a real headless Chromium."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.server.web.browsing import EVIL, LONG, Opener, hit, ids, mark
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_search_shows_hits_with_titles_tags_and_marked_words(visit: Opener) -> None:
+    page, _ = visit()
+    expect(page.get_by_label("Search", exact=True)).to_be_focused()
+    expect(page.locator("#examples")).to_be_hidden()  # they are questions about Python's documentation
+    page.keyboard.type("python snake")
+    page.keyboard.press("Enter")
+    expect(page.locator(".hit")).to_have_count(10)
+    assert page.url.endswith("/?q=python+snake")
+    assert page.title() == "python snake \u2013 Clickwise"
+    first = page.locator(".hit").first
+    assert ids(page)[0].startswith("snake/")
+    assert {text.lower() for text in first.locator("mark").all_inner_texts()} == {"python", "snake"}
+    expect(first.locator(".tag").first).to_have_text("kind animal")
+    expect(page.locator("#status")).to_have_text("20 results")
+    expect(page.locator("#announcer")).to_have_text("20 results for python snake")
+
+
+def test_show_more_stays_inside_the_ranking(visit: Opener) -> None:
+    page, watch = visit("python")
+    first = ids(page)
+    page.get_by_role("button", name="Show more").click()
+    expect(page.locator(".hit")).to_have_count(19)
+    assert ids(page)[:10] == first
+    assert len(set(ids(page))) == 19
+    expect(page.locator("#more")).to_be_hidden()
+    expect(page.locator(".hit .title").nth(10)).to_be_focused()
+    mark(page, ids(page)[15], "relevant")
+    expect(page.locator(".hit")).to_have_count(19)
+    assert [body.get("offset", 0) for body in watch.sent("/v1/search")] == [0, 10, 0]
+    assert watch.sent("/v1/search")[2]["limit"] == 19
+
+
+def test_the_back_button_walks_through_searches(visit: Opener) -> None:
+    page, _ = visit("python")
+    snakes = ids(page)
+    mark(page, snakes[4], "relevant")
+    box = page.get_by_label("Search", exact=True)
+    box.fill("marathons")
+    page.keyboard.press("Enter")
+    expect(page.locator(".hit")).to_have_count(1)
+    page.go_back()
+    expect(box).to_have_value("python")
+    expect(page.locator(".hit")).to_have_count(10)
+    expect(page.locator("#marks .mark")).to_have_count(1)  # and what was said then still counts
+    page.go_forward()
+    expect(box).to_have_value("marathons")
+    expect(page.locator(".hit")).to_have_count(1)
+    page.get_by_role("link", name="Clickwise").click()
+    expect(page.locator("#welcome")).to_be_visible()
+
+
+def test_nothing_found_is_said(visit: Opener) -> None:
+    page, _ = visit()
+    page.keyboard.type("xylophone")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Nothing found")).to_be_visible()
+    page.get_by_label("Search", exact=True).fill("the of and")
+    page.keyboard.press("Enter")
+    expect(page.locator(".notice")).to_contain_text("only stop words")
+
+
+def test_problems_are_told_with_advice(visit: Opener) -> None:
+    page, watch = visit()
+    problem = page.get_by_role("alert")
+    page.get_by_role("button", name="Search").click()
+    expect(problem).to_contain_text("The query is empty.")
+    page.get_by_label("Search", exact=True).fill("python")
+    page.get_by_role("button", name="Filter").click()
+    page.get_by_label("Only where").fill("kind =")
+    page.keyboard.press("Enter")
+    expect(problem).to_contain_text("column 6")
+    expect(page.get_by_label("Only where")).to_have_attribute("aria-invalid", "true")
+    expect(page.locator(".hit")).to_have_count(0)
+    page.get_by_label("Only where").fill('kind == "animal"')
+    page.keyboard.press("Enter")
+    expect(page.locator(".hit")).to_have_count(10)
+    expect(problem).to_be_hidden()
+    assert all(name.startswith("snake/") for name in ids(page))
+    assert ["status of 422" in line for line in watch.trouble] == [True, True]
+    watch.trouble.clear()
+
+
+def test_a_long_document_is_shown_in_parts(visit: Opener) -> None:
+    page, _ = visit("marathons")
+    page.locator(".title").first.click()
+    text = page.locator("#reader-content .text")
+    assert len(text.text_content() or "") == 100_000
+    page.get_by_role("button", name="Show the rest").click()
+    expect(page.get_by_role("button", name="Show the rest")).to_be_hidden()
+    assert text.text_content() == LONG
+
+
+def test_markup_in_documents_is_shown_as_text(visit: Opener) -> None:
+    page, _ = visit("trap")
+    expect(hit(page, "evil").locator(".title")).to_have_text(f"{EVIL}<script>window.hacked=1</script>")
+    expect(hit(page, "evil").locator(".snippet")).to_contain_text(EVIL)
+    mark(page, "evil", "relevant")
+    hit(page, "evil").locator(".title").click()
+    expect(page.locator("#reader-content .text")).to_have_text(f"A trap {EVIL} for the page")
+    expect(page.locator("#reader-title")).to_contain_text("<script>")
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("img[src=x], #reader script, #hits script").count() == 0
+    # The value of a field becomes a filter with its quotes escaped.
+    page.keyboard.press("Escape")
+    hit(page, "evil").locator(".tag").click()
+    expect(page.get_by_label("Only where")).to_have_value('kind == "<img src=x onerror=\\"window.hacked=1\\">"')
+    expect(page.locator("#status")).to_have_text("1 result")
+
+
+def test_marked_words_are_right_after_emoji(visit: Opener) -> None:
+    page, _ = visit("zebra")
+    assert hit(page, "emoji").locator("mark").all_inner_texts() == ["zebra"]
+    hit(page, "emoji").locator(".title").click()
+    expect(page.locator("#reader-content mark")).to_have_text(["zebra"])
+
+
+def test_the_page_forbids_what_it_does_not_need(visit: Opener) -> None:
+    page, _ = visit()
+    response = page.request.get(page.url)
+    assert "default-src 'self'" in response.headers["content-security-policy"]
+    web = Path(__file__).parents[3] / "server" / "web"
+    text = "\n".join(file.read_text() for file in web.iterdir())
+    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", text)
+    assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write", text)
+    assert not re.search(r"\son\w+=|\sstyle=", (web / "index.html").read_text())
