@@ -7,12 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from index.build import BuildOptions, build_index
 from index.index import Index
 from index.types import Document
 from tests.fakes import HashingEncoder
+
+# No test fails because the machine is busy.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 _TOPICS = {
     "coffee": "espresso beans roast grinder brew filter crema barista arabica robusta",
