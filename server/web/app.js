@@ -47,7 +47,7 @@ function afterwards(what) {
     address.remember({ queryId: answer.query_id });
     announce(`${count(answer.total, "result")} for ${answer.query}`);
   } else if (what === "reranked") {
-    announce(`Re-ranked with your feedback: ${movedText(hits)}`);
+    announce(`Re-ranked: ${movedText(hits)}`);
     const focused = document.activeElement;
     if (list.current && focused.matches(":focus-visible")) focused.closest(".hit").scrollIntoView({ block: "nearest" });
   } else if (what === "more") {
@@ -87,19 +87,26 @@ function follow() {
     asked = null;
     session.reset();
     draw("home");
+    form.elements.q.focus();
   }
   form.elements.q.value = wanted.q ?? "";
   filter.value = wanted.filter;
   showFilter(wanted.filter !== "");
   chooseIndex(wanted.index);
   choosePipeline(wanted.pipeline);
-  if (wanted.q !== null && !address.sameSearch(asked, wanted)) {
-    asked = wanted;
-    // By name also where these are the defaults: with an earlier query's id, no name means the pipeline used last.
-    session.search({ ...wanted, index: chosen.index, pipeline: chosen.pipeline }, history.state?.queryId);
-  }
+  if (wanted.q !== null && !address.sameSearch(asked, wanted)) rank(wanted, history.state?.queryId ?? null);
   document.title = wanted.q ? `${wanted.q} – Clickwise` : "Clickwise";
   if (wanted.doc && wanted.doc !== reader.document) openDocument(wanted);
+}
+
+/** Rank for an address: anew, or where its query is the one at hand, in place. */
+function rank(wanted, queryId) {
+  const atHand = queryId !== null && queryId === session.queryId && address.sameQuestion(asked, wanted);
+  asked = wanted;
+  // By name also where these are the defaults: with an earlier query's id, no name means the pipeline used last.
+  const { index, pipeline } = chosen;
+  if (atHand) session.rerank(pipeline);
+  else session.search({ ...wanted, index, pipeline }, queryId);
 }
 
 /** Search for what the form says. The same question again, also by another pipeline, keeps the feedback. */
@@ -107,9 +114,10 @@ function submit() {
   const fields = form.elements;
   const wanted = { q: fields.q.value, index: fields.index.value, pipeline: fields.pipeline.value, filter: filter.value };
   if (matchMedia("(pointer: coarse)").matches) fields.q.blur();
-  if (address.sameSearch(asked, wanted) && session.answer) return session.rerank();
+  const repeated = address.sameSearch(asked, wanted);
+  if (repeated && session.answer) return session.rerank();
   address.push(wanted, address.sameQuestion(asked, wanted) ? { queryId: session.queryId } : {});
-  asked = null;
+  if (repeated) asked = null; // it failed: try again
   return follow();
 }
 
@@ -239,6 +247,7 @@ addEventListener("pagehide", () => {
 
 /** Begin, or begin again. A server that is still warming up is asked again every second. */
 async function start() {
+  if (address.read().q === null) form.elements.q.focus();
   const problem = await loadChoices().then(() => null, (error) => error);
   asked = null;
   if (!problem) return follow();

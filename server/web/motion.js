@@ -16,8 +16,9 @@ export function flip(list, change) {
     const by = from === undefined ? 0 : from - child.getBoundingClientRect().top;
     if (from === undefined) child.animate([{ opacity: 0 }, { opacity: 1 }], { duration: DURATION, easing: EASING });
     else if (Math.abs(by) > 1) {
-      const start = { transform: `translateY(${by}px)` };
-      child.animate([start, { transform: "none" }], { duration: DURATION, easing: EASING });
+      const zIndex = by > 0 ? 1 : 0; // what rises passes in front
+      const frames = [{ transform: `translateY(${by}px)`, zIndex }, { transform: "none", zIndex }];
+      child.animate(frames, { duration: DURATION, easing: EASING });
     }
   }
   return undefined;

@@ -59,10 +59,10 @@ export class Session {
     });
   }
 
-  /** Rank again with all feedback so far, as many hits as are shown. */
-  async rerank() {
+  /** Rank again with all feedback so far, as many hits as are shown; by the same pipeline where none is named. */
+  async rerank(pipeline = null) {
     const limit = Math.min(MOST, Math.max(PAGE, this.hits.length));
-    await this.#run("rerank", (ask) => ask({ query_id: this.queryId, limit }));
+    await this.#run("rerank", (ask) => ask({ query_id: this.queryId, pipeline, limit }));
   }
 
   /** The next page of the same ranking. */

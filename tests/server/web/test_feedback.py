@@ -30,7 +30,7 @@ def test_marking_a_hit_reranks_in_place_and_shows_how_far_each_moved(visit: Open
             assert shown == ("" if places == 0 else f"▲ {places}" if places > 0 else f"▼ {-places}")
     places = before.index(document) - after.index(document)
     expect(hit(page, document).locator(".moved")).to_contain_text(f"moved up {places} place")
-    expect(page.locator("#announcer")).to_contain_text("Re-ranked with your feedback:")
+    expect(page.locator("#announcer")).to_contain_text(re.compile(r"^Re-ranked: \d+ of 10 moved"))
     expect(hit(page, document).locator("[data-act=relevant]")).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#marks .mark")).to_have_count(1)
     assert [body["kind"] for body in watch.sent("/v1/feedback")] == ["relevant"]
@@ -44,7 +44,7 @@ def test_documents_that_feedback_brings_in_are_new(visit: Opener) -> None:
     assert ids(page) == ["boa", "lamp"]
     expect(hit(page, "lamp").locator(".moved")).to_contain_text("new in the ranking")
     expect(page.locator("#status")).to_have_text("2 results · round 2: 0 of 2 moved, 1 new")
-    expect(page.locator("#announcer")).to_have_text("Re-ranked with your feedback: 0 of 2 moved, 1 new")
+    expect(page.locator("#announcer")).to_have_text("Re-ranked: 0 of 2 moved, 1 new")
     hit(page, "lamp").locator(".why-toggle").click()
     expect(hit(page, "lamp").locator(".why")).to_contain_text("Your feedback brought it in.")
 
@@ -63,6 +63,9 @@ def test_feedback_survives_reranking_reload_and_another_pipeline(visit: Opener) 
     assert "pipeline=bm25-qe" in page.url
     expect(page.locator("#marks .mark")).to_have_count(2)
     expect(page.locator("#about dl")).to_contain_text("bm25-qe")
+    with reranked(page):
+        page.go_back()
+    expect(page.locator("#about dl")).to_contain_text("fused")
     assert len({body["query_id"] for body in watch.sent("/v1/feedback")}) == 1
 
 
@@ -136,3 +139,17 @@ def test_a_lost_connection_is_told_and_the_mark_is_withdrawn(visit: Opener) -> N
     assert keys[0] == keys[1] != keys[2]  # the same event was tried twice
     assert all("net::ERR_FAILED" in line for line in watch.trouble)
     watch.trouble.clear()
+
+
+def test_leaving_the_page_while_reading_is_a_click_too(visit: Opener, address: str) -> None:
+    page, _ = visit("python")
+    document = ids(page)[0]
+    page.locator(".title").first.click()
+    expect(page.locator("#reader-content .text")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("dialog")).to_be_visible()  # the address still names the document
+    # The browser sends the event after the page is gone, and tells nobody: ask the server until it has come.
+    again = {"query_id": page.evaluate("history.state.queryId")}
+    rounds = (page.request.post(f"{address}/v1/search", data=again).json()["feedback"] for _ in range(500))
+    (known,) = next(filter(None, rounds))
+    assert (known["kind"], known["document"]) == ("click", document)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 
 def test_the_focused_hit_shows_a_ring(visit: Opener) -> None:
     page, _ = visit("python")
-    page.keyboard.press("ArrowDown")
+    page.keyboard.press("j")
     ring = page.locator(".hit").first.evaluate("node => getComputedStyle(node).outlineStyle")
     assert ring == "solid"
 
@@ -77,8 +77,10 @@ def test_motion_is_short_and_can_be_switched_off(visit: Opener) -> None:
 def test_everything_works_by_keyboard_alone(visit: Opener) -> None:
     page, _ = visit("python")
     press = page.keyboard.press
+    press("/")
     press("j")
-    expect(page.locator(".title").nth(0)).not_to_be_focused()  # in the search box a letter is a letter
+    expect(page.locator(".title").nth(0)).not_to_be_focused()
+    expect(page.get_by_label("Search", exact=True)).to_have_value("j")  # it was selected, to be typed over
     press("ArrowDown")
     expect(page.locator(".title").nth(0)).to_be_focused()
     for key, place in [("j", 1), ("ArrowDown", 2), ("k", 1), ("ArrowUp", 0), ("k", 0), ("j", 1)]:

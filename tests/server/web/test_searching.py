@@ -64,6 +64,19 @@ def test_the_back_button_walks_through_searches(visit: Opener) -> None:
     expect(page.locator("#welcome")).to_be_visible()
 
 
+def test_a_server_that_warms_up_is_asked_again(visit: Opener) -> None:
+    page, watch = visit()
+    problem = {"title": "The service is warming up", "status": 503, "detail": "Not yet.", "advice": "Wait."}
+    busy = [problem]
+    page.route("**/v1/indexes", lambda route: route.fulfill(status=503, json=busy.pop()) if busy else route.continue_())
+    page.goto(f"{page.url}?q=python")
+    expect(page.get_by_role("alert")).to_contain_text("Not yet. Wait.")
+    expect(page.locator(".hit")).to_have_count(10)
+    expect(page.get_by_role("alert")).to_be_hidden()
+    assert ["status of 503" in line for line in watch.trouble] == [True]
+    watch.trouble.clear()
+
+
 def test_nothing_found_is_said(visit: Opener) -> None:
     page, _ = visit()
     page.keyboard.type("xylophone")
