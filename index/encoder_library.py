@@ -1,0 +1,86 @@
+"""Sentence encoders of any make, through sentence-transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from index.encoder import FORWARD, batches, readable
+
+_TOKENS = 8_192  # a batch, padding included
+_CHARACTERS_PER_TOKEN = 4  # of prose, about: for sorting into batches before tokens are known
+_MAX_TOKENS = 512  # where a model does not say
+
+
+class LibraryEncoder:
+    """A sentence-transformers model on the processor. Satisfies `index.encoder.Encoder`."""
+
+    def __init__(self, directory: Path, name: str, checksum: str, *, bf16: bool) -> None:
+        self.name, self.checksum = name, checksum
+        self._bf16 = bf16
+        self._model = _load(directory)
+        self.max_tokens = int(self._model.max_seq_length or _MAX_TOKENS)
+        self.dimension = int(self._run([""]).shape[1])
+
+    def encode(
+        self, texts: Sequence[str], *, on_progress: Callable[[int], None] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Encode n texts to (n, dimension) float32, rows L2-normalised. Thread-safe.
+
+        One forward pass runs at a time (each uses all cores); calls take turns batch by batch. `on_progress` gets the
+        number of texts done since its last call.
+        """
+        clean = [readable(text, self.max_tokens) for text in texts]
+        lengths = [min(self.max_tokens, len(text) // _CHARACTERS_PER_TOKEN + 2) for text in clean]
+        vectors = np.empty((len(clean), self.dimension), np.float32)
+        for batch in batches(lengths, _TOKENS):
+            vectors[batch] = self._run([clean[i] for i in batch])
+            if on_progress is not None:
+                on_progress(len(batch))
+        return vectors
+
+    def _run(self, texts: list[str]) -> npt.NDArray[np.float32]:
+        import torch
+
+        with FORWARD, torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self._bf16):
+            vectors = self._model.encode(texts, batch_size=len(texts), show_progress_bar=False)
+        rows: npt.NDArray[np.float32] = np.asarray(vectors, np.float32)
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        rows = rows / np.maximum(lengths, np.finfo(np.float32).tiny)
+        return rows
+
+
+def _load(directory: Path) -> Any:
+    """The model, from its files alone: no network, no pickles, no code of its own."""
+    with _silence():
+        from sentence_transformers import SentenceTransformer
+
+        return SentenceTransformer(
+            str(directory),
+            device="cpu",
+            local_files_only=True,
+            trust_remote_code=False,
+            model_kwargs={"use_safetensors": True},
+        ).eval()
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep transformers' bars and hints off the terminal while a model loads."""
+    from transformers.utils import logging as its_logging
+
+    logging: Any = its_logging  # its functions have no types
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
