@@ -83,7 +83,6 @@ class Context:
 
     def _condition_missing(self, texts: Sequence[str]) -> None:
         missing = [text for text in dict.fromkeys(texts) if ("conditioned", text) not in self._query_vectors]
-        if missing:
-            raw = np.stack([self._query_vectors["raw", text] for text in missing])
-            rows = self.vectors.condition(raw)
-            self._query_vectors.update({("conditioned", text): row for text, row in zip(missing, rows, strict=True)})
+        for text in missing:  # one by one: in a product of matrices the batch would leave traces in the rounding
+            raw = self._query_vectors["raw", text]
+            self._query_vectors["conditioned", text] = self.vectors.condition(raw[None])[0]

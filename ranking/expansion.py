@@ -32,10 +32,11 @@ Weights = dict[str, float]
 class Rocchio:
     """query' = alpha * query + beta * mean of the relevant documents - gamma * mean of those that are not.
 
-    Query and documents are L2-normalised vectors of term frequencies, or of those times the inverse document
-    frequency. Next to the query's own terms only the best `terms` of the documents stay, and no term whose weight is
-    not above zero. What a person judged says more than what a machine took for granted, so beta is larger than in
-    pseudo-relevance feedback.
+    These are L2-normalised vectors of term frequencies; for the documents, unless `weighting` says otherwise, times the
+    inverse document frequency, which tells what a document is about from what it just says. (The query's terms get
+    theirs from BM25.) Next to the query's own terms only the best `terms` of the documents stay, and no term whose
+    weight is not above zero. What a person judged says more than what a machine took for granted, so beta is larger
+    than in pseudo-relevance feedback.
 
     Rocchio, "Relevance feedback in information retrieval", in The SMART Retrieval System (1971).
     """
@@ -44,7 +45,7 @@ class Rocchio:
 
     terms: int = number(16, low=FEWEST_TERMS, high=MOST_TERMS)
     alpha: float = number(1.0, low=0.0)
-    beta: float = number(4.0, low=0.0)
+    beta: float = number(3.0, low=0.0)
     gamma: float = number(0.5, low=0.0)
     weighting: Literal["tf", "tf-idf"] = "tf-idf"
     depth: int = number(1000, low=1)
@@ -58,18 +59,20 @@ class Rocchio:
         if not judged.counts:
             return LexicalQuery(text=request.query.text)
         query = query_counts(request, context)
-        idf = _idf([query, *judged.counts], context) if self.weighting == "tf-idf" else None
+        idf = _idf(judged.counts, context) if self.weighting == "tf-idf" else None
         rows = [_unit(counts, idf) for counts in judged.counts]
         mean = _sum(self.beta * judged.relevant - self.gamma * judged.not_relevant, rows)
         chosen = {**best(mean, self.terms), **{term: mean[term] for term in query if term in mean}}
-        moved = _sum([self.alpha, 1.0], [_unit(query, idf), chosen])
+        moved = _sum([self.alpha, 1.0], [_unit(query), chosen])
         kept = {term: weight for term, weight in moved.items() if weight > 0}
         return LexicalQuery(terms=kept) if kept else LexicalQuery(text=request.query.text)
 
 
 @dataclass(frozen=True)
 class Rm3:
-    """P(term) = w P(term | query) + (1 - w) P(term | relevant documents), with w = `original_weight`.
+    """P(term) = w P(term | query) + (1 - w) P(term | relevant documents).
+
+    w is `original_weight`, or larger where the relevant documents do not add up to one judgement.
 
     The relevance model is the mean of the relevant documents' term distributions, cut to its best `terms` (less those
     in more than `common` of all documents) and renormalised. As the searcher says which documents are relevant, their
@@ -99,8 +102,8 @@ class Rm3:
         most = self.common * context.view.documents
         held = context.lexical.doc_frequencies(model)
         added = _distribution(best({term: p for term, p in model.items() if held[term] <= most}, self.terms))
-        own = self.original_weight if query else 0.0
-        mixed = _sum([own, 1.0 - own], [_distribution(query), added])
+        told = (1.0 - self.original_weight) * float(judged.relevant.sum())
+        mixed = _sum([1.0 - told, told], [_distribution(query), added])
         return LexicalQuery(terms={term: weight for term, weight in mixed.items() if weight > 0})
 
 
@@ -178,7 +181,7 @@ def _shares(weights: FloatArray) -> FloatArray:
     return weights / max(float(weights.sum()), 1.0)
 
 
-def _unit(counts: Mapping[str, int], idf: Weights | None) -> Weights:
+def _unit(counts: Mapping[str, int], idf: Weights | None = None) -> Weights:
     """The vector of term frequencies (times idf where given) at length one."""
     vector = {term: count * (idf[term] if idf else 1.0) for term, count in counts.items()}
     return _scaled(vector, math.hypot(*vector.values()))
