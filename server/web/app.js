@@ -25,6 +25,7 @@ function draw(what) {
   document.body.dataset.view = asked ? "results" : "home";
   document.body.dataset.busy = busy ?? "";
   $("#hits").setAttribute("aria-busy", String(busy !== null));
+  $("#reader-judges").hidden = !answer; // without a query there is nothing to judge for
   drawProblem();
   if (what === "busy" && answer) return;
   for (const part of ["#status", "#feedback", "#about"]) $(part).hidden = !answer;
@@ -52,7 +53,7 @@ function afterwards(what) {
     if (list.current && focused.matches(":focus-visible")) focused.closest(".hit").scrollIntoView({ block: "nearest" });
   } else if (what === "more") {
     announce(`${count(hits.length, "result")} shown`);
-    list.focus(hits[answer.offset]?.id);
+    list.focus(answer.hits[0]?.id);
   }
 }
 
@@ -96,7 +97,7 @@ function follow() {
   choosePipeline(wanted.pipeline);
   if (wanted.q !== null && !address.sameSearch(asked, wanted)) rank(wanted, history.state?.queryId ?? null);
   document.title = wanted.q ? `${wanted.q} – Clickwise` : "Clickwise";
-  if (wanted.doc && wanted.doc !== reader.document) openDocument(wanted);
+  if (wanted.doc && wanted.doc !== reader.document) read(wanted.doc);
 }
 
 /** Rank for an address: anew, or where its query is the one at hand, in place. */
@@ -116,14 +117,20 @@ function submit() {
   if (matchMedia("(pointer: coarse)").matches) fields.q.blur();
   const repeated = address.sameSearch(asked, wanted);
   if (repeated && session.answer) return session.rerank();
-  address.push(wanted, address.sameQuestion(asked, wanted) ? { queryId: session.queryId } : {});
   if (repeated) asked = null; // it failed: try again
+  else address.push(wanted, address.sameQuestion(asked, wanted) ? { queryId: session.queryId } : {});
   return follow();
 }
 
-function openDocument({ doc, index }) {
-  const hit = session.hits.find((one) => one.id === doc);
-  reader.open(doc, { index, mark: session.marks.get(doc), title: hit?.title, snippet: hit?.snippet });
+/** Open a document; the back button closes it. */
+function open(id) {
+  address.push({ ...address.read(), doc: id }, { ...history.state, opened: true });
+  read(id);
+}
+
+function read(id) {
+  const hit = session.hits.find((one) => one.id === id);
+  reader.open(id, { index: chosen.index, mark: session.marks.get(id), title: hit?.title, snippet: hit?.snippet });
 }
 
 const clicked = (id, dwell) => ({ position: session.hits.find((hit) => hit.id === id)?.rank, dwell_ms: dwell });
@@ -158,19 +165,15 @@ function addFilter(name, json) {
 
 /** What a control of a document does; `act` is its data-act. */
 function act(name, id, control) {
-  if (name === "open") {
-    address.push({ ...address.read(), doc: id }, { ...history.state, opened: true });
-    openDocument(address.read());
-  } else if (name === "relevant" || name === "not_relevant") {
-    session.mark(id, session.marks.get(id) === name ? "none" : name, { position: clicked(id).position });
-  } else if (name === "none") session.mark(id, "none");
+  if (name === "open") open(id);
+  else if (name === "show") list.focus(id) || open(id);
   else if (name === "tag") addFilter(control.dataset.name, control.dataset.value);
   else if (name === "why") {
     list.toggleWhy(id);
     list.draw(session);
-  } else if (name === "show" && !list.focus(id)) {
-    address.push({ ...address.read(), doc: id }, { ...history.state, opened: true });
-    openDocument(address.read());
+  } else if (session.answer) {
+    const kind = session.marks.get(id) === name ? "none" : name; // pressed again: taken back
+    session.mark(id, kind, { position: clicked(id).position });
   }
 }
 
@@ -193,9 +196,8 @@ form.elements.index.addEventListener("change", (event) => {
 });
 for (const name of ["index", "pipeline"]) form.elements[name].addEventListener("change", () => asked && submit());
 $("#filter-toggle").addEventListener("click", () => {
-  const on = $("#filter-row").hidden;
-  showFilter(on);
-  if (on) filter.focus();
+  showFilter($("#filter-row").hidden || filter.value !== ""); // a filter at work is not hidden
+  filter.focus();
 });
 $("#more").addEventListener("click", () => session.more());
 $("#start-over").addEventListener("click", () => {

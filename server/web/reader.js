@@ -42,6 +42,7 @@ export class Reader {
   #watch = new Stopwatch();
   #loading = new AbortController();
   #document = null;
+  #closed;
 
   /** `closed(id, dwell)` is told which document was read, and for how many milliseconds. */
   constructor(dialog, closed) {
@@ -49,12 +50,8 @@ export class Reader {
     this.#content = dialog.querySelector("#reader-content");
     this.#judges = dialog.querySelector("#reader-judges");
     dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
-    dialog.addEventListener("close", () => {
-      const id = this.#document;
-      this.#loading.abort();
-      this.#document = null;
-      closed(id, this.#watch.stop());
-    });
+    this.#closed = closed;
+    dialog.addEventListener("close", () => this.#leave());
   }
 
   get document() {
@@ -92,6 +89,7 @@ export class Reader {
 
   close() {
     if (this.#dialog.open) this.#dialog.close();
+    this.#leave(); // at once: the dialog's own event comes only later
   }
 
   /** Show which judgement holds. */
@@ -99,6 +97,14 @@ export class Reader {
     const focused = this.#judges.contains(document.activeElement) && document.activeElement.dataset.act;
     this.#judges.replaceChildren(...judgementButtons(kind));
     if (focused) this.#judges.querySelector(`[data-act="${focused}"]`).focus();
+  }
+
+  #leave() {
+    if (this.#document === null) return;
+    const id = this.#document;
+    this.#document = null;
+    this.#loading.abort();
+    this.#closed(id, this.#watch.stop());
   }
 
   #head(title, id) {

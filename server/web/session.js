@@ -21,6 +21,7 @@ export class Session {
   #running = new AbortController(); // the ranking under way; a newer one makes it worthless
   #posts = Promise.resolve(); // feedback on its way, in the order in which it was given
   #pending = 0;
+  #outdated = false; // whether something was said that the ranking does not know yet
 
   /** `changed(what)` is called with "busy", "searched", "reranked", "more", "marked" or "problem". */
   constructor(changed) {
@@ -32,6 +33,7 @@ export class Session {
     this.#running.abort();
     this.#query = {};
     this.#pending = 0;
+    this.#outdated = false;
     this.answer = null; // the newest answer of the server
     this.hits = []; // every hit that is shown, pages joined
     this.marks = new Map(); // document -> "relevant" | "not_relevant" | "click"
@@ -45,7 +47,12 @@ export class Session {
   }
 
   get hasMore() {
-    return this.answer !== null && this.hits.length < this.answer.total;
+    return this.answer !== null && this.#next < this.answer.total;
+  }
+
+  /** Where the next page begins. Not the number of hits: documents deleted since they were ranked leave gaps. */
+  get #next() {
+    return this.answer.offset + this.answer.limit;
   }
 
   /** Rank anew. With the id of the same question's earlier query its feedback counts, if the server still knows it. */
@@ -61,6 +68,7 @@ export class Session {
 
   /** Rank again with all feedback so far, as many hits as are shown; by the same pipeline where none is named. */
   async rerank(pipeline = null) {
+    this.#outdated = false;
     const limit = Math.min(MOST, Math.max(PAGE, this.hits.length));
     await this.#run("rerank", (ask) => ask({ query_id: this.queryId, pipeline, limit }));
   }
@@ -68,18 +76,18 @@ export class Session {
   /** The next page of the same ranking. */
   async more() {
     if (this.busy) return;
-    await this.#run("more", (ask) => ask({ query_id: this.queryId, offset: this.hits.length }));
+    await this.#run("more", (ask) => ask({ query_id: this.queryId, offset: this.#next }));
   }
 
   /**
    * Say something about a document: kind "relevant", "not_relevant", "click", or "none" to take it back. The list is
-   * ranked again once the last event under way has arrived.
+   * ranked again once the last event under way has arrived, if anything that was said is news.
    */
   async mark(document, kind, details = {}) {
     const query = this.#query;
     const before = this.marks.get(document) ?? "none";
     this.problem = null;
-    this.#remember(document, kind);
+    this.#outdated ||= this.#remember(document, kind);
     this.#pending += 1;
     this.#changed("marked");
     const event = { query_id: this.queryId, document, kind, ...details };
@@ -92,7 +100,7 @@ export class Session {
       this.marks.delete(document);
       this.#remember(document, before);
       this.fail(problem);
-    } else if (this.#pending === 0 && !this.problem) await this.rerank();
+    } else if (this.#pending === 0 && this.#outdated && !this.problem) await this.rerank();
   }
 
   /** Record a click while the page is being left: nothing is ranked again. */
@@ -101,10 +109,13 @@ export class Session {
     api.feedback(event, { keepalive: true }).catch(() => {});
   }
 
+  /** Keep what was said; returns whether it is news. */
   #remember(document, kind) {
-    if (kind === "none") this.marks.delete(document);
     // A click says less than a judgement and never replaces one.
-    else if (kind !== "click" || !this.marks.has(document)) this.marks.set(document, kind);
+    if (kind === "click" && this.marks.has(document)) return false;
+    if (kind === "none") return this.marks.delete(document);
+    this.marks.set(document, kind);
+    return true;
   }
 
   async #run(what, ranking) {

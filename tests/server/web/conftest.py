@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.server.web.browsing import Opener, Watch, serving
 
@@ -23,6 +23,10 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+PATIENCE = 20_000  # milliseconds; only a busy machine comes near it
+expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +55,7 @@ def visit(browser: Browser, address: str) -> Iterator[Opener]:
     def visit(query: str | None = None, *, width: int = 1200, height: int = 800, **context: Any) -> tuple[Page, Watch]:
         context = {"reduced_motion": "reduce", **context}
         page = browser.new_context(viewport={"width": width, "height": height}, **context).new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PATIENCE)
         watch = Watch(address)
         watch.attach(page)
         opened.append((page, watch))

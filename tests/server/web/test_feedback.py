@@ -108,6 +108,12 @@ def test_opening_a_document_is_a_click_with_the_time_spent(visit: Opener) -> Non
     with reranked(page):
         reader.get_by_role("button", name="Not relevant").click()
     expect(reader.get_by_role("button", name="Not relevant")).to_have_attribute("aria-pressed", "true")
+    # A click on a judged document is recorded, but says nothing new: the list and its movements stay.
+    status = page.locator("#status").inner_text()
+    with page.expect_response("**/v1/feedback"):
+        page.keyboard.press("Escape")
+    assert [event["kind"] for event in watch.sent("/v1/feedback")] == ["click", "not_relevant", "click"]
+    expect(page.locator("#status")).to_have_text(status)
 
 
 def test_why_tells_rank_and_score_of_every_stage(visit: Opener) -> None:

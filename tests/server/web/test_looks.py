@@ -103,9 +103,9 @@ def test_everything_works_by_keyboard_alone(visit: Opener) -> None:
     expect(hit(page, good).locator(".why")).to_be_visible()
     press("Enter")
     expect(page.get_by_role("dialog")).to_be_visible()
-    with reranked(page):
-        press("Escape")
+    press("Escape")
     expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(hit(page, good).locator(".title")).to_be_focused()
     press("?")
     expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
     page.get_by_label("Use single-letter shortcuts").uncheck()

@@ -119,7 +119,7 @@ def test_a_long_document_is_shown_in_parts(visit: Opener) -> None:
 
 
 def test_markup_in_documents_is_shown_as_text(visit: Opener) -> None:
-    page, _ = visit("trap")
+    page, watch = visit("trap")
     expect(hit(page, "evil").locator(".title")).to_have_text(f"{EVIL}<script>window.hacked=1</script>")
     expect(hit(page, "evil").locator(".snippet")).to_contain_text(EVIL)
     mark(page, "evil", "relevant")
@@ -128,11 +128,12 @@ def test_markup_in_documents_is_shown_as_text(visit: Opener) -> None:
     expect(page.locator("#reader-title")).to_contain_text("<script>")
     assert page.evaluate("window.hacked") is None
     assert page.locator("img[src=x], #reader script, #hits script").count() == 0
-    # The value of a field becomes a filter with its quotes escaped.
-    page.keyboard.press("Escape")
-    hit(page, "evil").locator(".tag").click()
+    # The value of a field becomes a filter with its quotes escaped. This also ends the reading, which is a click.
+    page.get_by_role("dialog").locator(".tag").click()
+    expect(page.get_by_role("dialog")).to_be_hidden()
     expect(page.get_by_label("Only where")).to_have_value('kind == "<img src=x onerror=\\"window.hacked=1\\">"')
     expect(page.locator("#status")).to_have_text("1 result")
+    assert [event["kind"] for event in watch.sent("/v1/feedback")] == ["relevant", "click"]
 
 
 def test_marked_words_are_right_after_emoji(visit: Opener) -> None:
@@ -151,3 +152,19 @@ def test_the_page_forbids_what_it_does_not_need(visit: Opener) -> None:
     assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", text)
     assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write", text)
     assert not re.search(r"\son\w+=|\sstyle=", (web / "index.html").read_text())
+
+
+def test_a_document_has_an_address_of_its_own(visit: Opener) -> None:
+    page, watch = visit()
+    page.goto(f"{page.url}?doc=boa")
+    reader = page.get_by_role("dialog")
+    expect(reader).to_contain_text("It wants a vivarium")
+    expect(reader.get_by_role("button", name="Relevant", exact=True)).to_be_hidden()  # there is no query to judge for
+    page.keyboard.press("r")
+    page.keyboard.press("Escape")
+    expect(reader).to_be_hidden()
+    assert watch.posts == []
+    page.goto(f"{page.url}?doc=no+such")
+    expect(reader.get_by_role("alert")).to_contain_text("no such")
+    assert ["status of 404" in line for line in watch.trouble] == [True]
+    watch.trouble.clear()
