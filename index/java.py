@@ -102,6 +102,9 @@ def start() -> None:
         try:
             import jnius
 
+            from index.java_threads import make_thread_safe
+
+            make_thread_safe()
             _quieten(jnius.autoclass)
         finally:
             if before is None:
