@@ -130,11 +130,6 @@ def java_class(name: str) -> Any:
     return autoclass(name)
 
 
-# pyjnius binds a method to its object only for the moment of the call: in `thing.method(argument())` the argument is
-# computed in between, and another thread's call of the same method would then take over. So in this project the
-# arguments of a Java object's methods are plain names, computed beforehand (`tests/index/test_java.py` checks it).
-
-
 def cast(name: str, value: Any) -> Any:
     """The same Java object seen as a superclass or interface, where overloads would otherwise not be found."""
     from jnius import cast as jnius_cast

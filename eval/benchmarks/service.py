@@ -21,7 +21,7 @@ from eval.benchmarks.timing import say
 @contextmanager
 def running_server(home: Path) -> Iterator[str]:
     """The base URL of `clickwise serve` on a free loopback port, with the indexes under `home`."""
-    command = [sys.executable, "-m", "server.cli", "serve", "--home", str(home), "--port", "0", "--json"]
+    command = [str(Path(sys.executable).parent / "clickwise"), "serve", "--home", str(home), "--port", "0", "--json"]
     environment = {**os.environ, "CLICKWISE_LOG_LEVEL": "error"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:

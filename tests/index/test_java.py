@@ -1,8 +1,7 @@
-"""The JVM: which Java is chosen, how text crosses the border, and the calling rule that keeps threads apart."""
+"""The JVM: which Java is chosen, and how text crosses the border."""
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -13,16 +12,6 @@ from index import java
 from index.errors import UnavailableError
 
 ROOT = Path(__file__).parents[2]
-TOUCHES_JAVA = ("bulk.py", "lexical.py", "lucene_query.py", "lucene_writer.py", "segments.py", "java.py")
-# Methods of Java objects that these modules call on instances (static methods bind nothing and are safe).
-INSTANCE_METHODS = {
-    "add", "addDocument", "advanceExact", "apply", "asType", "build", "buildQuery", "commit", "deleteDocuments",
-    "docFreq", "document", "explain", "findConstructor", "findGetter", "findStatic", "findVirtual",
-    "getBinaryDocValues",
-    "getNumericDocValues", "getSumTotalTermFreq", "like", "put", "rollback", "search", "setAnalyzer", "setFieldNames",
-    "setLiveCommitData", "setMaxQueryTerms", "setOpenMode", "setSimilarity", "storedFields", "termVectors",
-    "tokenStream", "totalTermFreq", "updateDocument",
-}  # fmt: skip
 
 
 def _jdk(folder: Path, version: str) -> Path:
@@ -87,24 +76,3 @@ def test_starting_the_jvm_prints_nothing_and_leaves_ctrl_c_to_python() -> None:
         check=False, timeout=60,
     )  # fmt: skip
     assert (done.stdout, done.stderr, done.returncode) == ("interrupted\nNone\n", "", 0)
-
-
-def _is_plain(argument: ast.expr) -> bool:
-    """Whether evaluating the argument runs no Python code of ours: names, constants, attributes of names."""
-    while isinstance(argument, ast.Attribute | ast.Starred):
-        argument = argument.value
-    return isinstance(argument, ast.Name | ast.Constant)
-
-
-@pytest.mark.parametrize("module", TOUCHES_JAVA)
-def test_arguments_of_java_methods_are_computed_beforehand(module: str) -> None:
-    """pyjnius binds a method to its object until the call only: see the comment in index/java.py."""
-    tree = ast.parse((ROOT / "index" / module).read_text(encoding="utf-8"))
-    nested = [
-        f"{module}:{call.lineno}: {call.func.attr}"
-        for call in ast.walk(tree)
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)
-        if call.func.attr in INSTANCE_METHODS
-        if not all(_is_plain(argument) for argument in call.args)
-    ]
-    assert nested == []
