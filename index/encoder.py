@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
@@ -27,9 +26,6 @@ PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d
 # What a model needs: weights as safetensors (nothing that could carry code), tokenizer and configurations.
 _HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
 _CHARACTERS_PER_TOKEN = 100  # no token is longer (longer words become one "unknown"): what lies beyond is never read
-
-FORWARD = threading.Lock()
-"""Held for a forward pass, by whichever model: each may use all cores, and torch counts its threads per process."""
 
 
 @runtime_checkable
@@ -124,7 +120,7 @@ def _locate(name: str) -> tuple[Path, str]:
             ) from error
         return Path(get_model_path()), "default"
     path = Path(name).expanduser()
-    if path.is_dir():
+    if name and path.is_dir():
         return path.resolve(), str(path.resolve())
     if not re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", name):
         raise NotFoundError(f"There is no model directory {name}.", "Check the path.")
@@ -146,8 +142,8 @@ def _fetch(name: str) -> Path:
 
 
 def _checksum(directory: Path, name: str) -> str:
-    """SHA-256 of a model's weights; of their checksums where they are spread over several files."""
-    weights = sorted(directory.glob("*.safetensors")) or sorted(directory.glob("*/*.safetensors"))
+    """SHA-256 of a model's weights; of the checksums where there are several files (parts, or modules in folders)."""
+    weights = sorted([*directory.glob("*.safetensors"), *directory.glob("*/*.safetensors")])
     if not weights:
         raise UnavailableError(
             f"The model {name!r} has no weights in safetensors.",

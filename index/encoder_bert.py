@@ -3,7 +3,9 @@
 Why not the library: this needs torch and tokenizers alone, which import in a fraction of the time, and it packs. The
 tokens of a batch lie one text after the other without any padding, every matrix product runs over all of them,
 and only attention is done per text (for all texts of equal length at once). So nothing is computed for padding, and a
-text's vector does not depend on what it was encoded with.
+text's vector does not depend on what it was encoded with. Every core works on a batch of its own. (torch would rather
+split each operation over the cores, whose threads then wait for each other hundreds of times in a batch; where other
+processes want the cores too, a query that takes 6 ms on one core takes hundreds on two.)
 
 The network is BERT (Devlin et al. 2019, https://arxiv.org/abs/1810.04805), pooled as in Sentence-BERT (Reimers and
 Gurevych 2019, https://arxiv.org/abs/1908.10084).
@@ -12,9 +14,13 @@ Gurevych 2019, https://arxiv.org/abs/1908.10084).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -27,12 +33,10 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn.functional import embedding, gelu, layer_norm, linear, normalize, scaled_dot_product_attention
 
-from index.encoder import FORWARD, batches, readable
+from index.encoder import batches, readable
+from index.vectors import Single
 
-_TOKENS_PER_THREAD = 2_048  # a batch: larger ones are no quicker and keep a query waiting for longer
-# A query takes 6 ms on one core, hardly less on two, and on two that others use as well it takes hundreds: every
-# operation ends with its threads spinning until the last of them has had its turn.
-_TOKENS_WORTH_A_THREAD = 128
+_TOKENS = 1_024  # of a batch: larger ones are hardly quicker, and would keep a query waiting for longer
 _TEXTS = 1_024  # tokenised at a time: the tokenizer's own records of a text are many times its tokens
 
 
@@ -86,17 +90,25 @@ class BertEncoder:
     ) -> npt.NDArray[np.float32]:
         """Encode n texts to (n, dimension) float32, rows L2-normalised. Thread-safe.
 
-        One forward pass runs at a time; calls take turns batch by batch, so that a query waits for one batch of a
-        long job and not for the job. `on_progress` gets the number of texts done since its last call.
+        A call has few batches under way at a time, so that a query waits for one or two batches of a long job and
+        not for the job. `on_progress` gets the number of texts done since its last call.
         """
         tokens = self._tokenise(texts)
         vectors = np.empty((len(tokens), self.dimension), np.float32)
-        for batch in batches([len(text) for text in tokens], _TOKENS_PER_THREAD * torch.get_num_threads()):
-            packed = [tokens[i] for i in batch]
-            with FORWARD, _threads(sum(map(len, packed)) // _TOKENS_WORTH_A_THREAD), torch.inference_mode():
-                vectors[batch] = self._forward(packed).numpy()
+        workers, running = _workers(), deque[tuple[list[int], Future[Single]]]()
+
+        def collect() -> None:
+            batch, future = running.popleft()
+            vectors[batch] = future.result()
             if on_progress is not None:
                 on_progress(len(batch))
+
+        for batch in batches([len(text) for text in tokens], _TOKENS):
+            running.append((batch, workers.submit(self._forward, [tokens[i] for i in batch])))
+            if len(running) > torch.get_num_threads():
+                collect()
+        while running:
+            collect()
         return vectors
 
     def _tokenise(self, texts: Sequence[str]) -> list[npt.NDArray[np.int32]]:
@@ -106,7 +118,8 @@ class BertEncoder:
             tokens.extend(np.array(text.ids, np.int32) for text in self._tokenizer.encode_batch_fast(part))
         return tokens
 
-    def _forward(self, texts: list[npt.NDArray[np.int32]]) -> Tensor:
+    @torch.inference_mode()
+    def _forward(self, texts: list[npt.NDArray[np.int32]]) -> Single:
         """Unit vectors (n, dimension) of n texts, which are ordered by length."""
         runs = [(length, len(list(group))) for length, group in groupby(map(len, texts))]
         positions = torch.cat([torch.arange(length).repeat(count) for length, count in runs])
@@ -117,7 +130,8 @@ class BertEncoder:
             x = self._normalise(linear(attended, *layer.attended).add_(x), layer.norm)
             x = self._normalise(linear(gelu(linear(x, *layer.up)), *layer.down).add_(x), layer.last_norm)
         pooled = [part[:, 0] if self._shape.pooling == "cls" else part.mean(dim=1) for part in _by_run(x.float(), runs)]
-        return normalize(torch.cat(pooled))
+        vectors: Single = normalize(torch.cat(pooled)).numpy()
+        return vectors
 
     def _attend(self, qkv: Tensor, runs: list[tuple[int, int]]) -> Tensor:
         """Self-attention within each text: (tokens, 3 x dimension) -> (tokens, dimension)."""
@@ -138,18 +152,29 @@ def _by_run(x: Tensor, runs: list[tuple[int, int]]) -> list[Tensor]:
     return [part.view(count, length, -1) for part, (length, count) in zip(parts, runs, strict=True)]
 
 
-@contextmanager
-def _threads(wanted: int) -> Iterator[None]:
-    """Let torch use at most `wanted` threads, and at least one, in the calling thread. Only under FORWARD."""
-    before = torch.get_num_threads()
-    if max(wanted, 1) >= before:
-        yield
-        return
-    torch.set_num_threads(max(wanted, 1))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+_starting = threading.Lock()
+
+
+def _workers() -> ThreadPoolExecutor:
+    """As many threads as torch would use cores, each of which runs torch on one core. Shared by all models."""
+    with _starting:
+        return _start_workers()
+
+
+@cache
+def _start_workers() -> ThreadPoolExecutor:
+    count = torch.get_num_threads()
+    pool = ThreadPoolExecutor(count, "encoder", initializer=torch.set_num_threads, initargs=(1,))
+    everyone = threading.Barrier(count + 1)
+    for _ in range(count):
+        pool.submit(everyone.wait)
+    everyone.wait()
+    # What a thread sets for itself, torch also takes as the default of threads to come: put that back.
+    torch.set_num_threads(count)
+    return pool
+
+
+os.register_at_fork(after_in_child=_start_workers.cache_clear)  # threads do not survive a fork
 
 
 class _Weights:

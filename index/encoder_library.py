@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from index.encoder import FORWARD, batches, readable
+from index.encoder import batches, readable
 
 _TOKENS = 8_192  # a batch, padding included
 _CHARACTERS_PER_TOKEN = 4  # of prose, about: for sorting into batches before tokens are known
@@ -24,6 +25,7 @@ class LibraryEncoder:
         self.name, self.checksum = name, checksum
         self._bf16 = bf16
         self._model = _load(directory)
+        self._lock = threading.Lock()
         self.max_tokens = int(self._model.max_seq_length or _MAX_TOKENS)
         self.dimension = int(self._run([""]).shape[1])
 
@@ -47,7 +49,7 @@ class LibraryEncoder:
     def _run(self, texts: list[str]) -> npt.NDArray[np.float32]:
         import torch
 
-        with FORWARD, torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self._bf16):
+        with self._lock, torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self._bf16):
             vectors = self._model.encode(texts, batch_size=len(texts), show_progress_bar=False)
         rows: npt.NDArray[np.float32] = np.asarray(vectors, np.float32)
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
