@@ -5,8 +5,7 @@ To add a format, write `index/readers/<format>.py` with a function that yields i
 `index/readers/layout.py`.
 """
 
-from index.readers.layout import document_of
 from index.readers.reading import ReadReport, read_documents
 from index.readers.registry import FORMATS
 
-__all__ = ["FORMATS", "ReadReport", "document_of", "read_documents"]
+__all__ = ["FORMATS", "ReadReport", "read_documents"]

@@ -27,27 +27,17 @@ from typing import Final
 
 from index.errors import InputError
 from index.readers.records import BadRecord
-from index.types import Document, FieldValue
+from index.types import Document, FieldValue, id_problem
 
 ROLES: Final[Mapping[str, tuple[str, ...]]] = {
     "id": ("_id", "id", "docid", "docno", "doc_id"),
     "title": ("title", "headline"),
     "text": ("text", "contents", "content", "body"),
 }
-MAX_ID: Final = 512
 MAX_KEYWORD: Final = 32_766
 """Bytes of one term in Lucene."""
 
-_ID_REFUSED: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _MENDED: Final = re.compile(r"[\x00\ud800-\udfff]")
-
-
-def document_of(values: Mapping[str, object], columns: Mapping[str, str] | None = None) -> Document:
-    """The document that named values describe, such as one JSON object of a BEIR corpus. Raises InputError."""
-    try:
-        return Layout(columns).document(values)[0]
-    except BadRecord as error:
-        raise InputError(f"The document is not usable: {error}.", "Send an id and a text.") from None
 
 
 class Layout:
@@ -173,10 +163,8 @@ def _identifier(found: list[object] | None, names: Iterable[tuple[str, ...]]) ->
         raise BadRecord(f"its id is {_kind(value)}, not a text")
     if not value.strip():
         raise BadRecord("its id is empty")
-    if len(value) > MAX_ID:
-        raise BadRecord(f"its id has {len(value):,} characters; {MAX_ID} is the most")
-    if found_at := _ID_REFUSED.search(value):
-        raise BadRecord(f"its id has the character U+{ord(found_at[0]):04X} in it")
+    if problem := id_problem(value):
+        raise BadRecord(problem)
     return value
 
 
@@ -236,7 +224,7 @@ def _value(name: str, value: object, mender: _Mender) -> FieldValue | None:
 
 @lru_cache(maxsize=4096)
 def _check_name(name: str) -> None:
-    if not name or len(name) > MAX_ID or _ID_REFUSED.search(name):
+    if id_problem(name):  # what is no id is no name either
         raise BadRecord(f"{name[:40]!r} is no name for a field")
 
 

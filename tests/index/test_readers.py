@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from index.errors import InputError, NotFoundError, RecordError
-from index.readers import ReadReport, document_of, read_documents
+from index.readers import ReadReport, read_documents
 from index.readers import seen as seen_module
 from index.readers.seen import SeenIds
 from index.types import Document
@@ -240,12 +240,6 @@ def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(b"\xef\xbb\xbfid,text\n1,x\n")
     assert ids(path) == ["1"]
-
-
-def test_document_of_checks_one_record() -> None:
-    assert document_of({"_id": "a", "text": "x", "metadata": {"n": 1}}) == Document("a", "", "x", {"n": 1})
-    with pytest.raises(InputError, match="it has no id"):
-        document_of({"text": "x"})
 
 
 def test_the_collections_at_hand_are_read() -> None:
