@@ -46,13 +46,10 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         stopping = threading.Event()
-        starter = threading.Thread(
-            target=_start, args=(house, open_service, on_warm or _log_failure, stopping), name="clickwise-start"
-        )
-        starter.start()
+        house.workers.begin(_start, house, open_service, on_warm or _log_failure, stopping)
         yield
         stopping.set()
-        await asyncio.to_thread(_stop, house, starter)
+        await asyncio.to_thread(_stop, house)
 
     app = FastAPI(
         title="Clickwise",
@@ -98,8 +95,7 @@ def _log_failure(failure: BaseException | None) -> None:
         log.error("the service could not start", exc_info=failure)
 
 
-def _stop(house: House, starter: threading.Thread) -> None:
-    starter.join()
+def _stop(house: House) -> None:
     house.workers.close()
     if house.service is not None:
         house.service.close()

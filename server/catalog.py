@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from index.errors import InputError, NotFoundError
 from index.index import Index
@@ -47,7 +47,9 @@ class Catalog:
         """
         wanted = name or self.default_index
         if wanted is None:
-            raise InputError("The search names no index, and there are several.", f"Valid: {', '.join(self.indexes)}.")
+            error = InputError("No index is named, and there are several.", f"Valid: {', '.join(self.indexes)}.")
+            error.field = "index"
+            raise error
         _among(self.indexes, wanted, "index")
         return wanted, self.indexes[wanted]
 
@@ -59,12 +61,6 @@ class Catalog:
         wanted = name or self.default_pipeline or preferred(self.specs, index)
         _among(self.specs, wanted, "pipeline")
         return build_pipeline(wanted, self.specs, index)
-
-    def warm_up(self, stopping: Callable[[], bool]) -> None:
-        """Load models and run searches, so that the first request does not pay for it. Ends early when stopping."""
-        for index in self.indexes.values():
-            if not stopping():
-                index.warm_up()
 
     def index_infos(self) -> list[IndexInfo]:
         """Every index, as it is now."""
@@ -112,4 +108,6 @@ class Catalog:
 def _among(valid: Iterable[str], name: str, what: str) -> None:
     names = list(valid)
     if name not in names:
-        raise NotFoundError(f"There is no {what} {name!r}.", f"Valid: {', '.join(names)}.")
+        error = NotFoundError(f"There is no {what} {name!r}.", f"Valid: {', '.join(names)}.")
+        error.field = what
+        raise error

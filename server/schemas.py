@@ -4,10 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from pydantic_core import PydanticCustomError, ValidationError
 
 from index.types import MAX_ID_LENGTH
+
+
+def _whole(value: str) -> str:
+    """Refuse lone surrogates: JSON can carry them, but no text file, index or database can."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise PydanticCustomError("string_unicode", "the text holds half a surrogate pair") from None
+    return value
+
+
+Text = Annotated[str, AfterValidator(_whole)]
 
 
 def _field_value(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
@@ -20,9 +40,9 @@ def _field_value(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
         ) from None
 
 
-FieldValue = Annotated[str | int | float | bool | list[str], WrapValidator(_field_value)]
-DocumentId = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH)]
-ShortText = Annotated[str, Field(min_length=1, max_length=200)]
+FieldValue = Annotated[Text | int | float | bool | list[Text], WrapValidator(_field_value)]
+DocumentId = Annotated[Text, Field(min_length=1, max_length=MAX_ID_LENGTH)]
+ShortText = Annotated[Text, Field(min_length=1, max_length=200)]
 Label = Literal["click", "relevant", "not_relevant"]
 
 
@@ -41,7 +61,9 @@ class GivenFeedback(Body):
 
     document: DocumentId
     relevance: float = Field(ge=0, le=1, description="1 is relevant, 0 is not")
-    weight: float = Field(1.0, ge=0, le=1000, description="how much it counts beside the others; a judgement is 1")
+    weight: float = Field(
+        default=1.0, ge=0, le=1000, description="how much it counts beside the others; a judgement is 1"
+    )
 
 
 _SEARCH_EXAMPLES: Final[list[JsonValue]] = [
@@ -61,23 +83,29 @@ class SearchRequest(Body):
 
     model_config = ConfigDict(json_schema_extra={"examples": _SEARCH_EXAMPLES})
 
-    query: str | None = Field(None, description="what to search for")
-    query_id: ShortText | None = Field(None, description="the query_id of an earlier answer")
-    index: ShortText | None = Field(None, description="which index; the default one where it is left out")
+    query: Text | None = Field(default=None, description="what to search for")
+    query_id: ShortText | None = Field(default=None, description="the query_id of an earlier answer")
+    index: ShortText | None = Field(default=None, description="which index; the default one where it is left out")
     pipeline: ShortText | None = Field(
-        None, description="which ranking pipeline; with query_id, that of the round before"
+        default=None, description="which ranking pipeline; with query_id, that of the round before"
     )
-    limit: int = Field(10, ge=1, le=100, description="hits per page")
-    offset: int = Field(0, ge=0, le=1_000_000, description="hits to skip")
-    filter: str | None = Field(
-        None, description='which documents may answer, as in: kind == "function" and year >= 2020'
+    limit: int = Field(default=10, ge=1, le=100, description="hits per page")
+    offset: int = Field(default=0, ge=0, le=1_000_000, description="hits to skip")
+    filter: Text | None = Field(
+        default=None, description='which documents may answer, as in: kind == "function" and year >= 2020'
     )
-    explain: bool = Field(False, description="tell every hit's rank and score in each stage, and Lucene's account")
-    highlight: bool = Field(True, description="give the best passage of every hit, with the matching words marked")
-    session_id: ShortText | None = Field(None, description="whose session, for the log")
-    user_id: ShortText | None = Field(None, description="which user, for the log")
-    feedback: list[GivenFeedback] = Field([], max_length=1000, description="what is known already about some documents")
-    exclude_feedback: bool = Field(False, description="leave documents with feedback out of the answer")
+    explain: bool = Field(
+        default=False, description="tell every hit's rank and score in each stage, and Lucene's account"
+    )
+    highlight: bool = Field(
+        default=True, description="give the best passage of every hit, with the matching words marked"
+    )
+    session_id: ShortText | None = Field(default=None, description="whose session, for the log")
+    user_id: ShortText | None = Field(default=None, description="which user, for the log")
+    feedback: list[GivenFeedback] = Field(
+        default=[], max_length=1000, description="what is known already about some documents"
+    )
+    exclude_feedback: bool = Field(default=False, description="leave documents with feedback out of the answer")
 
 
 class FeedbackLine(Answer):
@@ -132,7 +160,9 @@ class SearchAnswer(Answer):
     offset: int
     limit: int
     score_kind: str = Field(description="what the scores are; they compare within one ranking only")
-    degraded: str | None = Field(None, description="why the ranking is less than the pipeline promises, or null")
+    degraded: str | None = Field(
+        default=None, description="why the ranking is less than the pipeline promises, or null"
+    )
     warnings: list[str]
     feedback: list[FeedbackLine]
     timings_ms: dict[str, float]
@@ -163,10 +193,10 @@ class FeedbackRequest(Body):
 
     query_id: ShortText
     document: DocumentId
-    kind: Label | Literal["none"]
-    position: int | None = Field(None, ge=1, le=1_000_000, description="its 1-based rank when it was shown")
-    dwell_ms: int | None = Field(None, ge=0, le=2**53, description="how long the person stayed with it")
-    idempotency_key: ShortText | None = Field(None, description="send it again under the same key: one event")
+    kind: Literal["click", "relevant", "not_relevant", "none"]
+    position: int | None = Field(default=None, ge=1, le=1_000_000, description="its 1-based rank when it was shown")
+    dwell_ms: int | None = Field(default=None, ge=0, le=2**53, description="how long the person stayed with it")
+    idempotency_key: ShortText | None = Field(default=None, description="send it again under the same key: one event")
 
 
 class FeedbackAnswer(Answer):
@@ -190,8 +220,8 @@ class DocumentBody(Body):
         }
     )
 
-    title: str = ""
-    text: str = ""
+    title: Text = ""
+    text: Text = ""
     fields: dict[ShortText, FieldValue] = {}
 
 

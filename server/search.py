@@ -10,13 +10,15 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
-from index.errors import ClickwiseError, InputError, NotFoundError
+from index.errors import ConflictError, InputError, NotFoundError
 from index.filters import Filter, parse_filter
 from index.index import View
 from index.types import Query, Ranking
 from ranking.context import Context
 from ranking.contract import Request
+from ranking.feedback import Feedback
 from server.answers import Shown, answer, documents, page_of
 from server.catalog import Catalog
 from server.events import Event, as_feedback, fold
@@ -24,7 +26,8 @@ from server.schemas import SearchAnswer, SearchRequest
 from server.settings import Settings
 from server.store import Round, Store, StoredQuery
 
-SILENT = "The query holds no word that can be searched for: only stop words or punctuation."
+REHEARSALS: Final = 8
+SILENT: Final = "The query holds no word that can be searched for: only stop words or punctuation."
 
 
 class Searching:
@@ -51,6 +54,21 @@ class Searching:
         timings = {**page.timings_ms, "hits": _since(ready), "total": _since(start)}
         return page.model_copy(update={"timings_ms": {name: round(ms, 3) for name, ms in timings.items()}})
 
+    def rehearse(self, name: str) -> None:
+        """Search an index for its own documents and take some as relevant, so that every path is warm. Logs nothing."""
+        _, index = self._catalog.index(name)
+        pipeline = self._catalog.pipeline(None, index)
+        lexical = index.view().lexical
+        some = [lexical.segments.ids[number] for number in lexical.matching(None)[:REHEARSALS].tolist()]
+        for document in lexical.documents(some):
+            words = document.contents[:100] if document else ""
+            ask, query = SearchRequest(query=words, explain=True), StoredQuery("rehearsal", name, words)
+            context = Context.of(index)
+            feedback = Feedback.judged(some[:2], some[2:4])
+            trace = pipeline.trace([Request(Query(query.id, words), feedback, limit=self._settings.depth)], context)[0]
+            made = Round(trace.ranking, pipeline.name, pipeline.version, "", "", stages=trace.stages)
+            answer(Shown(ask, query, context.view, made, trace.ranking, {}, {}, ()))
+
     def _asked(self, ask: SearchRequest) -> StoredQuery:
         """The query of a new question."""
         text = (ask.query or "").replace("\0", " ").strip()
@@ -63,8 +81,7 @@ class Searching:
                     f"The query has {len(text):,} characters, and at most {most:,} are allowed.",
                     "Shorten it, or raise the setting max_query_chars.",
                 )
-        with about("index"):
-            index, _ = self._catalog.index(ask.index)
+        index, _ = self._catalog.index(ask.index)
         return StoredQuery(uuid.uuid4().hex, index, text, ask.filter or None)
 
     def _continued(self, ask: SearchRequest) -> tuple[StoredQuery, Round]:
@@ -94,8 +111,7 @@ class Searching:
 
     def _ranked(self, ask: SearchRequest, query: StoredQuery, newest: Round | None) -> Shown:
         """Rank with everything that is known, and record the round. `newest` is None for a new question."""
-        with about("index"):
-            _, index = self._catalog.index(query.index)
+        _, index = self._catalog.index(query.index)
         with about("pipeline"):
             pipeline = self._catalog.pipeline(ask.pipeline or (newest.pipeline if newest else None), index)
         context = Context.of(index)
@@ -131,8 +147,7 @@ class Searching:
 
     def _page(self, ask: SearchRequest, query: StoredQuery, made: Round) -> Shown:
         """Another page of a ranking as it was made."""
-        with about("index"):
-            _, index = self._catalog.index(query.index)
+        _, index = self._catalog.index(query.index)
         start = time.perf_counter()
         self._store.add_page(query.id, made.number, page_of(ask, made.ranking))
         before = self._before(query, made)
@@ -151,7 +166,7 @@ def about(field: str) -> Iterator[None]:
     """Note on an error which field of the request is to blame."""
     try:
         yield
-    except ClickwiseError as error:
+    except (InputError, NotFoundError, ConflictError) as error:
         error.field = field
         raise
 

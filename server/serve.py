@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import socket
@@ -92,12 +93,16 @@ def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         return socket.create_server((settings.host, settings.port), family=family, backlog=128)
-    except socket.gaierror:
-        raise InputError(f"There is no address {settings.host!r}.", "Choose another with --host.") from None
     except OSError as error:
-        raise ConflictError(
-            f"The service cannot listen on {settings.host}:{settings.port}: {error.strerror}.",
-            "Stop what listens there, or choose another port with --port (0 takes a free one).",
+        if error.errno == errno.EADDRINUSE:
+            raise ConflictError(
+                f"Something listens on {settings.host}:{settings.port} already.",
+                "Stop it, or choose another port with --port (0 takes a free one).",
+            ) from None
+        reason = str(error.strerror).partition(" (")[0]  # the library adds the address once more
+        raise InputError(
+            f"The service cannot listen on {settings.host}:{settings.port}: {reason}.",
+            "Choose another address with --host, or another port with --port.",
         ) from None
 
 

@@ -28,8 +28,16 @@ class Service:
         return cls(Catalog.open(settings), Store.open(settings.store_address), settings)
 
     def warm_up(self, stopping: Callable[[], bool] = lambda: False) -> None:
-        """Make the first request as fast as the others. Ends early when `stopping` says so."""
-        self.catalog.warm_up(stopping)
+        """Load the models and rehearse, so that the first request is as fast as the others.
+
+        Ends early when `stopping` says so. Raises UnavailableError where the store cannot be written.
+        """
+        self.store.rehearse()
+        for name, index in self.catalog.indexes.items():
+            if stopping():
+                return
+            index.warm_up()
+            self._searching.rehearse(name)
 
     def search(self, ask: SearchRequest) -> SearchAnswer:
         """See `Searching.search`."""

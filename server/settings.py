@@ -40,25 +40,34 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, validate_default=True
     )
 
-    config: Path | None = Field(None, description="the configuration file; a flag or the environment names it")
-    home: Path = Field(Path(".clickwise"), description="where indexes and the store live")
-    indexes: dict[Name, Path] = Field({}, description="name -> directory; empty: every folder under home/indexes")
-    default_index: Name | None = Field(None, description="the index of a search that names none")
-    default_pipeline: str | None = Field(
-        None, description="the pipeline of a search that names none; fused where the index has vectors, else bm25-qe"
+    config: Path | None = Field(default=None, description="the configuration file; a flag or the environment names it")
+    home: Path = Field(default=Path(".clickwise"), description="where indexes and the store live")
+    indexes: dict[Name, Path] = Field(
+        default={}, description="name -> directory; empty: every folder under home/indexes"
     )
-    pipelines: dict[str, Any] = Field({}, description="your own pipelines; only in the configuration file")
-    store_url: str | None = Field(None, description="where impressions and events go; default sqlite at home/store.db")
-    host: str = Field("127.0.0.1", description="the address to listen on")
-    port: int = Field(8080, ge=0, le=65535, description="the port to listen on; 0 takes any free one")
-    threads: int = Field(8, ge=1, le=256, description="requests that are worked on at the same time")
-    max_waiting: int = Field(64, ge=0, description="requests that may wait for a thread before others are turned away")
-    depth: int = Field(1000, ge=10, le=10_000, description="documents re-ranked, kept and paged through per round")
-    max_query_chars: int = Field(10_000, ge=1, description="longest query")
-    max_body_bytes: int = Field(1_000_000, ge=1_000, description="largest body of a search or of feedback")
-    max_document_bytes: int = Field(4_000_000, ge=1_000, description="largest document, as JSON")
-    max_bulk_bytes: int = Field(64_000_000, ge=1_000, description="largest body of one bulk upsert")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("warning", description="how much is logged")
+    default_index: Name | None = Field(default=None, description="the index of a search that names none")
+    default_pipeline: str | None = Field(
+        default=None,
+        description="the pipeline of a search that names none; fused where the index has vectors, else bm25-qe",
+    )
+    pipelines: dict[str, Any] = Field(default={}, description="your own pipelines; only in the configuration file")
+    store_url: str | None = Field(
+        default=None, description="where impressions and events go; default sqlite at home/store.db"
+    )
+    host: str = Field(default="127.0.0.1", description="the address to listen on")
+    port: int = Field(default=8080, ge=0, le=65535, description="the port to listen on; 0 takes any free one")
+    threads: int = Field(default=8, ge=1, le=256, description="requests that are worked on at the same time")
+    max_waiting: int = Field(
+        default=64, ge=0, description="requests that may wait for a thread before others are turned away"
+    )
+    depth: int = Field(
+        default=1000, ge=10, le=10_000, description="documents re-ranked, kept and paged through per round"
+    )
+    max_query_chars: int = Field(default=10_000, ge=1, description="longest query")
+    max_body_bytes: int = Field(default=1_000_000, ge=1_000, description="largest body of a search or of feedback")
+    max_document_bytes: int = Field(default=4_000_000, ge=1_000, description="largest document, as JSON")
+    max_bulk_bytes: int = Field(default=64_000_000, ge=1_000, description="largest body of one bulk upsert")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="warning", description="how much is logged")
 
     @property
     def store_address(self) -> str:

@@ -115,15 +115,7 @@ class Store:
         `new` records the query itself too. Returns the round with its number.
         """
         with self._writing() as connection:
-            if new:
-                connection.execute(insert(queries), [_query_row(query)])
-            newest = select(func.coalesce(func.max(rankings.c.round), 0)).where(rankings.c.query_id == query.id)
-            numbered = replace(made, number=connection.execute(newest).scalar_one() + 1)
-            connection.execute(insert(rankings), [_round_row(query.id, numbered)])
-            connection.execute(insert(impressions), [_page_row(query.id, numbered.number, page)])
-            if graded:
-                connection.execute(insert(events), [_event_row(event) for event in graded])
-        return numbered
+            return _add_round(connection, query, made, page, graded, new=new)
 
     def add_page(self, query_id: str, number: int, page: Page) -> None:
         """Record another page shown of a round."""
@@ -136,16 +128,20 @@ class Store:
         Raises NotFoundError for an unknown query and ConflictError where the key belongs to a different event.
         """
         with self._writing() as connection:
-            if event.idempotency_key is not None:
-                key = events.c.idempotency_key == event.idempotency_key
-                row = connection.execute(select(events).where(key)).mappings().first()
-                if row is not None:
-                    return _same(row, event), True
-            asked = select(queries.c.query_id).where(queries.c.query_id == event.query_id)
-            if connection.execute(asked).first() is None:
-                raise _unknown_query(event.query_id)
-            fresh = insert(events).values(_event_row(event)).returning(events.c.event_id)
-            return connection.execute(fresh).scalar_one(), False
+            return _add_event(connection, event)
+
+    def rehearse(self) -> None:
+        """Write and read once and take all of it back: so the first request finds no cold path and no closed door.
+
+        Raises UnavailableError where the store cannot be written.
+        """
+        query, made = StoredQuery("rehearsal", "", ""), Round(Ranking.empty(), "", "", "", "")
+        with self._turn, store_errors(self.where), self._writer.connect() as connection, connection.begin() as doing:
+            _add_round(connection, query, made, Page(0, ()), new=True)
+            _add_event(connection, Event(query.id, "", "click", idempotency_key="rehearsal"))
+            doing.rollback()
+        self.marks(query.id)
+        self.round(query.id)
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -156,6 +152,33 @@ class Store:
     def _writing(self) -> Iterator[Connection]:
         with self._turn, store_errors(self.where), self._writer.begin() as connection:
             yield connection
+
+
+def _add_round(
+    connection: Connection, query: StoredQuery, made: Round, page: Page, graded: Sequence[Event] = (), *, new: bool
+) -> Round:
+    if new:
+        connection.execute(insert(queries), [_query_row(query)])
+    newest = select(func.coalesce(func.max(rankings.c.round), 0)).where(rankings.c.query_id == query.id)
+    numbered = replace(made, number=connection.execute(newest).scalar_one() + 1)
+    connection.execute(insert(rankings), [_round_row(query.id, numbered)])
+    connection.execute(insert(impressions), [_page_row(query.id, numbered.number, page)])
+    if graded:
+        connection.execute(insert(events), [_event_row(event) for event in graded])
+    return numbered
+
+
+def _add_event(connection: Connection, event: Event) -> tuple[int, bool]:
+    if event.idempotency_key is not None:
+        key = events.c.idempotency_key == event.idempotency_key
+        row = connection.execute(select(events).where(key)).mappings().first()
+        if row is not None:
+            return _same(row, event), True
+    asked = select(queries.c.query_id).where(queries.c.query_id == event.query_id)
+    if connection.execute(asked).first() is None:
+        raise _unknown_query(event.query_id)
+    fresh = insert(events).values(_event_row(event)).returning(events.c.event_id)
+    return connection.execute(fresh).scalar_one(), False
 
 
 def _unknown_query(query_id: str) -> NotFoundError:

@@ -68,6 +68,7 @@ impressions: Final = Table(
     Column("propensities", Text),  # JSON list; NULL: the page was chosen deterministically
     Column("shown_ms", BigInteger, nullable=False),
     ForeignKeyConstraint(["query_id", "round"], ["rankings.query_id", "rankings.round"]),
+    sqlite_autoincrement=True,  # an id is never used twice, also after a deletion
 )
 """One row per page shown."""
 
@@ -84,5 +85,6 @@ events: Final = Table(
     Column("dwell_ms", BigInteger),
     Column("idempotency_key", String, unique=True),
     Column("received_ms", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
 )
 """One row per act of a person."""

@@ -36,6 +36,10 @@ class Workers:
         future.add_done_callback(self._leave)
         return await asyncio.wrap_future(future)
 
+    def begin(self, work: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Have work done that no request waits for; it must see to its errors itself."""
+        self._pool.submit(work, *args, **kwargs)
+
     def close(self) -> None:
         """Finish what is being worked on, drop what waits."""
         self._pool.shutdown(wait=True, cancel_futures=True)

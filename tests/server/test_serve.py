@@ -1,0 +1,101 @@
+"""`clickwise serve` as a process: one line when ready, an orderly end by Ctrl-C, and nothing lost by SIGKILL."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from index.errors import ConflictError, InputError, NotFoundError
+from index.index import Index
+from server.serve import _url, run
+from server.settings import Settings
+from server.store import Store
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+COMMAND = [sys.executable, "-c", "from server.cli import main; main()", "serve", "--port", "0"]
+
+
+@contextmanager
+def serving(index: Index, home: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    environment = {**os.environ, "CLICKWISE_INDEXES__DOCS": str(index.path), "PYTHONPATH": str(ROOT)}
+    home.mkdir(exist_ok=True)
+    command = [*COMMAND, "--home", str(home), *flags]
+    with subprocess.Popen(
+        command, cwd=home, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        line = server.stdout.readline()
+        try:
+            assert line, server.stderr and server.stderr.read()
+            yield server, line
+        finally:
+            server.kill()
+
+
+def test_from_ready_to_ctrl_c(lexical_index: Index, tmp_path: Path) -> None:
+    with serving(lexical_index, tmp_path / "home") as (server, line):
+        assert line.startswith("Clickwise is ready: open http://127.0.0.1:")
+        url = line.split()[4]
+        assert httpx.get(f"{url}readyz").json() == {"status": "ready"}
+        answer = httpx.post(f"{url}v1/search", json={"query": "espresso"}).json()
+        assert answer["index"] == "docs"
+        server.send_signal(signal.SIGINT)
+        out, err = server.communicate(timeout=60)
+        assert (server.returncode, out, err) == (0, "", "")
+    with closing(Store.open(f"sqlite:///{tmp_path / 'home' / 'store.db'}")) as store:
+        assert store.query(answer["query_id"]).text == "espresso"
+
+
+@pytest.mark.kill
+def test_what_it_acknowledged_survives_sigkill(lexical_index: Index, tmp_path: Path) -> None:
+    with serving(lexical_index, tmp_path / "home", "--json") as (server, line):
+        url = json.loads(line)["url"]
+        answer = httpx.post(f"{url}v1/search", json={"query": "espresso"}).json()
+        event = {"query_id": answer["query_id"], "document": answer["hits"][0]["id"], "kind": "relevant"}
+        assert httpx.post(f"{url}v1/feedback", json=event).status_code == 201
+        server.kill()
+    with closing(Store.open(f"sqlite:///{tmp_path / 'home' / 'store.db'}")) as store:
+        assert list(store.marks(answer["query_id"])) == [event["document"]]
+        first = store.round(answer["query_id"])
+        assert first is not None
+        assert first.ranking.ids[: len(answer["hits"])] == tuple(hit["id"] for hit in answer["hits"])
+
+
+def test_no_index(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="clickwise index build"):
+        run(Settings(home=tmp_path, port=0), lambda _: None)
+
+
+def test_a_taken_port() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConflictError, match=rf"127\.0\.0\.1:{port}.*--port"):
+            run(Settings(port=port), lambda _: None)
+
+
+def test_an_address_that_does_not_exist() -> None:
+    with pytest.raises(InputError, match="--host"):
+        run(Settings(host="no.such.host.invalid", port=0), lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:80/"),
+        ("0.0.0.0", "http://127.0.0.1:80/"),
+        ("::", "http://[::1]:80/"),
+        ("example.org", "http://example.org:80/"),
+    ],
+)
+def test_the_address_to_open(host: str, url: str) -> None:
+    assert _url(host, 80) == url
