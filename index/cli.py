@@ -239,9 +239,7 @@ def _documents(
 
         return python_documents(), report
     columns = _pairs("--column", column, "=")
-    return read_documents(
-        source, format=source_format, columns=columns, on_error=on_error.value, report=report
-    ), report
+    return read_documents(source, format=source_format, columns=columns, on_error=on_error.value, report=report), report
 
 
 def _pairs(flag: str, values: Sequence[str], mark: str) -> dict[str, str]:
