@@ -25,7 +25,7 @@ Status = Literal["ok", "warning", "problem"]
 MINIMUM_SQLITE = (3, 35)  # RETURNING
 SCARCE_DISK, NO_DISK = 2 << 30, 200 << 20  # bytes
 CPU_FLAGS = ("avx2", "avx512_f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
-BF16_FLAGS, VNNI_FLAGS = {"avx512_bf16", "amx_bf16"}, {"avx512_vnni", "avx_vnni", "amx_int8"}
+VNNI_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8"}
 
 app = typer.Typer()
 
@@ -84,10 +84,12 @@ def processor(settings: Settings) -> Iterator[Check]:
     """Torch, and what the CPU can do for it."""
     import torch
 
+    from index.encoder_bert import native_bf16
+
     yield Check("Torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads")
     able = torch.cpu.get_capabilities()
     flags = [flag for flag in CPU_FLAGS if able.get(flag)]
-    bf16, vnni = bool(BF16_FLAGS.intersection(flags)), bool(VNNI_FLAGS.intersection(flags))
+    bf16, vnni = native_bf16(), bool(VNNI_FLAGS.intersection(flags))
     detail = f"{os.cpu_count()} cores; bf16 {_yes(bf16)}, VNNI {_yes(vnni)} ({', '.join(flags) or 'none known'})"
     yield Check("CPU", "ok", detail if bf16 else f"{detail}; models run in float32, at about a third of the speed")
 
@@ -101,7 +103,7 @@ def models(settings: Settings) -> Iterator[Check]:
     except ClickwiseError as problem:
         yield Check("Default model", "warning", problem.message, problem.advice)
     else:
-        yield Check("Default model", "ok", f"{encoder.name}, checksum {encoder.checksum[:12]} verified")
+        yield Check("Default model", "ok", f"{encoder.dimension} dimensions, checksum {encoder.checksum[:12]} is right")
 
 
 def store(settings: Settings) -> Iterator[Check]:
@@ -146,7 +148,7 @@ def indexes(settings: Settings) -> Iterator[Check]:
         try:
             view = index.view()
             vectors = "with vectors" if view.vectors is not None else "without vectors"
-            yield Check(f"Index {name}", "ok", f"{view.documents:,} documents, {vectors}, {path}")
+            yield Check(f"Index {name}", "ok", f"documents: {view.documents:,}, {vectors}, {path}")
         finally:
             index.close()
 

@@ -107,7 +107,7 @@ def test_every_index_is_opened(settings: Settings) -> None:
     (settings.home / "indexes" / "bad").mkdir()
     found = by_name(doctor.indexes(settings))
     assert found["Index good"].status == "ok"
-    assert "1 documents" in found["Index good"].detail
+    assert "documents: 1," in found["Index good"].detail
     assert found["Index bad"].status == "problem"
     assert found["Index bad"].advice
 
