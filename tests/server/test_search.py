@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from index.build import BuildOptions, build_index
@@ -15,6 +17,7 @@ from ranking.contract import Request
 from ranking.feedback import Feedback
 from server.events import CLICK_WEIGHT
 from server.service import Service
+from server.tables import impressions
 from tests.fakes import HashingEncoder
 from tests.server.conftest import MakeService, client_of
 
@@ -292,6 +295,26 @@ def test_a_query_goes_on_over_a_rebuilt_index(
 def test_a_ranking_is_cut_at_the_depth_of_the_settings(make_service: MakeService, dense_index: Index) -> None:
     with client_of(make_service({"dense": dense_index}, depth=10)) as client:
         assert search(client, query="note part mostly", limit=100)["total"] == 10
+
+
+def test_every_page_shown_is_logged_with_whose_it_was(make_service: MakeService, lexical_index: Index) -> None:
+    service = make_service({"lexical": lexical_index})
+    with client_of(service) as client:
+        first = search(client, query=QUERY, limit=2, session_id="s1", user_id="u1")
+        page = search(client, query_id=first["query_id"], limit=2, offset=2, session_id="s2")
+        again = search(client, query_id=first["query_id"], limit=1)
+    with service.store._engine.connect() as connection:
+        rows = connection.execute(select(impressions).order_by(impressions.c.impression_id)).mappings().all()
+    assert [(row["round"], row["offset"], json.loads(row["documents"])) for row in rows] == [
+        (1, 0, ids(first)),
+        (1, 2, ids(page)),
+        (2, 0, ids(again)),
+    ]
+    assert [(row["session_id"], row["user_id"], row["propensities"]) for row in rows] == [
+        ("s1", "u1", None),
+        ("s2", None, None),
+        (None, None, None),
+    ]
 
 
 def test_pipelines_of_the_settings(make_service: MakeService, lexical_index: Index) -> None:
