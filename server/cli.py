@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("server.demo", "See a ranking learn: index the Python documentation, judge two hits, watch it move."),
     "index": ("index.cli", "Build, update and describe indexes."),
     "search": ("ranking.cli", "Search an index, with documents given as relevant or not."),
+    "eval": ("eval.cli", "Measure rankers on test collections, and compare what was measured."),
     "serve": ("server.serve", "Serve search and feedback over HTTP, with a web page."),
     "doctor": ("server.doctor", "Check Java, models, packages and indexes, and say how to mend what is wrong."),
 }

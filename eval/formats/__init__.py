@@ -1,0 +1,1 @@
+"""The files that test collections come in: one module per format."""

@@ -1,0 +1,166 @@
+"""The rankings of an experiment: each job is one variant of a ranker on one collection at one k.
+
+Rankings come from the pipelines of the server, one request at a time as a server gets them. Rankers that begin alike
+share the stages that they have in common; a stage's time is that of its one execution. Finished jobs stay in the
+cache, and an interrupted one goes on after its last topic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from eval.bench import Bench
+from eval.digests import digest_of
+from eval.episodes import Episode, highest_grade, negatives_of
+from eval.protocol import Residual
+from eval.rankers import Variant
+from eval.sessions import Answer, Searcher, Timings
+from eval.store import Journal
+from index.progress import Progress
+from index.types import Query, Ranking
+from ranking.contract import Request
+from ranking.feedback import NO_FEEDBACK, Feedback
+from ranking.pipeline import Pipeline, PipelineSpec, Trace, rank_together
+
+DECIMALS = 8  # of the scores that are kept
+
+
+@dataclass(frozen=True)
+class Job:
+    """One variant of a ranker at one k."""
+
+    variant: Variant
+    k: int
+
+
+class Jobs:
+    """The jobs of one collection."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench, self.protocol = bench, bench.protocol
+
+    def digest(self, job: Job) -> str:
+        """Names the rankings of a job: equal names, equal rankings."""
+        return digest_of([self.bench.state, job.variant.digest, self._given[job.k if job.variant.feedback else None]])
+
+    @cached_property
+    def _given(self) -> dict[int | None, str]:
+        """For each k (and for no feedback) a hash of what the rankers are given and how it is kept."""
+        limits: list[object] = [self.protocol.keep, self.protocol.residual]
+        if self.protocol.sessions:
+            user = self.bench.experiment.user
+            limits += [asdict(self.protocol), type(user).__name__, asdict(user), self.bench.collection.judgements]  # type: ignore[call-overload]
+        hashes: dict[int | None, str] = {}
+        for k in (*self.protocol.k, None):
+            given = [
+                [e.topic, e.query, e.feedback.get(k, {}) if k is not None else {}, e.removed]
+                for e in self.bench.episodes.kept
+            ]
+            hashes[k] = digest_of([limits, k if self.protocol.sessions else None, given])
+        return hashes
+
+    def missing(self, jobs: Sequence[Job]) -> list[Job]:
+        """The jobs whose rankings are not in the cache, of equal ones the first."""
+        by_digest = {self.digest(job): job for job in reversed(jobs)}
+        return [job for digest, job in reversed(by_digest.items()) if not self.bench.store.finished(digest)]
+
+    def make(self, jobs: Sequence[Job], progress: Progress) -> None:
+        """Make rankings and put them into the cache, topic by topic."""
+        if any(job.variant.spec.needs_vectors for job in jobs):
+            self.bench.index.warm_up()
+        for k in dict.fromkeys(job.k for job in jobs):
+            here = [job for job in jobs if job.k == k]
+            with ExitStack() as opened:
+                journals = {job: opened.enter_context(self.bench.store.journal(self.digest(job))) for job in here}
+                for episode in self.bench.episodes.kept:
+                    todo = [job for job in here if episode.topic not in journals[job].done]
+                    self._make_topic(episode, todo, journals)
+                    progress.advance(len(here))
+            for job in here:
+                self.bench.store.finish(self.digest(job))
+
+    def _make_topic(self, episode: Episode, jobs: Sequence[Job], journals: Mapping[Job, Journal]) -> None:
+        if self.protocol.sessions:
+            for job in jobs:
+                journals[job].add(episode.topic, [_record(answer) for answer in self._session(episode, job)])
+            return
+        for fed in (True, False):
+            alike = [job for job in jobs if job.variant.feedback == fed]
+            if alike:
+                answers = self._answers(episode, alike, episode.given(alike[0].k) if fed else NO_FEEDBACK)
+                for job, answer in zip(alike, answers, strict=True):
+                    journals[job].add(episode.topic, [_record(answer)])
+
+    def _answers(self, episode: Episode, jobs: Sequence[Job], feedback: Feedback) -> list[Answer]:
+        """One answer per job, to the same request."""
+        request = Request(
+            Query(episode.topic, episode.query),
+            feedback,
+            exclude_feedback=self.protocol.residual == "candidates",
+            limit=None if self.protocol.residual == "control" else self.protocol.keep + len(episode.removed),
+        )
+        pipelines = [Pipeline(job.variant.spec, self.bench.index) for job in jobs]
+        traces = [trace for (trace,) in rank_together(pipelines, [request])]
+        residual = Residual.of(self.protocol, episode.removed)
+        times = stage_times([pipeline.spec for pipeline in pipelines], traces)
+        kept = [residual.ranking(trace.ranking).head(self.protocol.keep) for trace in traces]
+        return [Answer(ranking, (), taken) for ranking, taken in zip(kept, times, strict=True)]
+
+    def _session(self, episode: Episode, job: Job) -> list[Answer]:
+        pipeline = Pipeline(job.variant.spec, self.bench.index)
+
+        def rank(feedback: Feedback) -> tuple[Ranking, Timings]:
+            given = feedback if job.variant.feedback else NO_FEEDBACK
+            (trace,) = pipeline.trace([Request(Query(episode.topic, episode.query), given)])
+            return trace.ranking, stage_times([pipeline.spec], [trace])[0]
+
+        return self._searcher.session(episode, self.bench.judged(episode.topic), job.k, rank)
+
+    @cached_property
+    def _searcher(self) -> Searcher:
+        collection = self.bench.collection
+        negatives, highest = negatives_of(collection, self.protocol), highest_grade(collection)
+        return Searcher(self.protocol, collection.spec, self.bench.experiment.user, negatives, highest)
+
+    def answers(self, job: Job) -> dict[str, list[Answer]]:
+        """The rankings of a finished job by topic: one per round."""
+        records = self.bench.store.rankings(self.digest(job)) or {}
+        return {topic: [_answer(record) for record in rounds] for topic, rounds in records.items()}
+
+
+def stage_times(specs: Sequence[PipelineSpec], traces: Sequence[Trace]) -> list[dict[str, float]]:
+    """For each of several pipelines that ran together the milliseconds of its stages, of encoding, and in all.
+
+    A stage that several share has run in the first of them, and counts in all.
+    """
+    taken: dict[str, float] = {}
+    for spec, trace in zip(specs, traces, strict=True):
+        for stage in spec.stages:
+            taken.setdefault(stage.key, trace.timings_ms[stage.name])
+    encoding = sum(trace.timings_ms.get("encode", 0.0) for trace in traces)
+    times = []
+    for spec in specs:
+        stages = {stage.name: taken[stage.key] for stage in spec.stages}
+        if spec.needs_vectors:
+            stages["encode"] = encoding
+        times.append({**stages, "total": sum(stages.values())})
+    return times
+
+
+def _record(answer: Answer) -> dict[str, Any]:
+    return {
+        "ids": answer.ranking.ids,
+        "scores": np.round(answer.ranking.scores, DECIMALS).tolist(),
+        "removed": answer.removed,
+        "ms": {stage: round(ms, 4) for stage, ms in answer.timings_ms.items()},
+    }
+
+
+def _answer(record: Mapping[str, Any]) -> Answer:
+    return Answer(Ranking(record["ids"], np.array(record["scores"])), tuple(record["removed"]), record["ms"])
