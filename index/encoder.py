@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -25,7 +25,6 @@ PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d
 
 # What a model needs: weights as safetensors (nothing that could carry code), tokenizer and configurations.
 _HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
-_CHARACTERS_PER_TOKEN = 100  # no token is longer (longer words become one "unknown"): what lies beyond is never read
 
 
 @runtime_checkable
@@ -83,29 +82,6 @@ def load_encoder(name: str = "default", *, precision: Precision = "auto") -> Enc
             f"The model {known_as!r} could not be loaded: {_first_line(error)}",
             "It has to be a sentence-transformers model with its weights in safetensors.",
         ) from error
-
-
-def batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Positions of texts in batches of at most `budget` tokens together, longest texts first.
-
-    Texts of one batch are close in length. A text longer than the budget is a batch of its own.
-    """
-    batch: list[int] = []
-    tokens = 0
-    for position in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if batch and tokens + lengths[position] > budget:
-            yield batch
-            batch, tokens = [], 0
-        batch.append(position)
-        tokens += lengths[position]
-    if batch:
-        yield batch
-
-
-def readable(text: str, max_tokens: int) -> str:
-    """The part of a text that a model can see, in characters that every tokenizer takes (no lone surrogates)."""
-    start = text[: _CHARACTERS_PER_TOKEN * max_tokens]
-    return start if start.isascii() else start.encode("utf-8", "replace").decode("utf-8")
 
 
 def _locate(name: str) -> tuple[Path, str]:

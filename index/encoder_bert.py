@@ -33,7 +33,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn.functional import embedding, gelu, layer_norm, linear, normalize, scaled_dot_product_attention
 
-from index.encoder import batches, readable
+from index.encoder_batches import batches, readable
 from index.vectors import Single
 
 _TOKENS = 1_024  # of a batch: larger ones are hardly quicker, and would keep a query waiting for longer

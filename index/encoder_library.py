@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from index.encoder import batches, readable
+from index.encoder_batches import batches, readable
 
 _TOKENS = 8_192  # a batch, padding included
 _CHARACTERS_PER_TOKEN = 4  # of prose, about: for sorting into batches before tokens are known

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from index.encoder import PACKAGED_SHA256, Encoder, batches, load_encoder, readable
+from index.encoder import PACKAGED_SHA256, Encoder, load_encoder
+from index.encoder_batches import batches, readable
 from index.errors import NotFoundError, UnavailableError
 from tests.fakes import HashingEncoder
 
