@@ -14,7 +14,7 @@ function story(hit, moved) {
   const [best, worst] = [stages.at(0), stages.at(-1)];
   if (best && best[1].rank < worst[1].rank) {
     parts.push(`${best[0]} ranks it highest (${best[1].rank}), ${worst[0]} lowest (${worst[1].rank}).`);
-  } else if (best) parts.push(`Every stage that saw it ranks it at ${best[1].rank}.`);
+  } else if (best) parts.push(`Every stage puts it at ${best[1].rank}.`);
   return parts.join(" ");
 }
 

@@ -51,6 +51,7 @@ def test_light_and_dark_have_good_contrast(visit: Opener, scheme: str) -> None:
     selectors = [
         *("#status", ".title", ".snippet", "mark", ".rank", ".moved.up", ".moved.down", ".tag", ".tag-name"),
         *(".judge[aria-pressed=true]", ".judge.not_relevant[aria-pressed=true]", ".judge[aria-pressed=false]"),
+        *("[data-mark=not_relevant] .title", "[data-mark=not_relevant] .snippet"),
         *(".why-toggle", ".mark-title", "#start-over", "#about summary", ".choices label", ".button.primary", "kbd"),
     ]
     assert {name: ratio for name, ratio in contrasts(page, selectors).items() if ratio < 4.5} == {}
