@@ -27,7 +27,7 @@ class Dense:
     needs_vectors: ClassVar[bool] = True
 
     alpha: float = number(1.0, low=0.0)
-    beta: float = number(1.0, low=0.0)
+    beta: float = number(2.0, low=0.0)
     gamma: float = number(0.1, low=0.0)
     space: Space = "conditioned"
     depth: int = number(1000, low=1)

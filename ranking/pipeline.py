@@ -80,8 +80,9 @@ class Pipeline:
 
     @property
     def version(self) -> str:
-        """A short hash of the specification and the index generation: what an answer of the pipeline depends on."""
-        return _digest([self.spec.digest, self.index.view().generation])[:12]
+        """A short hash of the specification and of the index generation with all that its manifest says of it."""
+        self.index.view()  # another process may have built a new generation
+        return _digest([self.spec.digest, asdict(self.index.manifest)])[:12]
 
     def rank(self, requests: Sequence[Request], context: Context | None = None) -> list[Ranking]:
         """n requests to n rankings, in their order."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,15 +29,21 @@ TOLERANCE = 1e-10
 class Probe:
     """score(d) = w . d + b, the log-odds that d is relevant.
 
-    w has the prior N(w0, I / `precision`) with w0 = `prior_scale` * (`query_weight` * query + mean of the relevant
-    documents); b is free but for a weak prior N(0, 1 / `bias_precision`), which keeps it finite where all feedback is
-    of one class. Feedback of relevance r and weight s has the log-likelihood s (r log p + (1 - r) log (1 - p)) with
-    p = sigmoid(score). Without feedback this is the cosine to the query, scaled.
+    w has the prior N(w0, I / `precision`), where w0 points to the query, of weight a = `query_weight`, and to the
+    relevant documents x_i, of weights p_i:
+
+        pooled    w0 = `prior_scale` * (a query + sum p_i x_i) / (a + sum p_i)     the query is one more document
+        balanced  w0 = `prior_scale` * (a query + mean of the x_i) / (1 + a)       the query weighs as much as all
+
+    (They agree for one relevant document.) b is free but for a weak prior N(0, 1 / `bias_precision`), which keeps it
+    finite where all feedback is of one class. Feedback of relevance r and weight s has the log-likelihood
+    s (r log p + (1 - r) log (1 - p)) with p = sigmoid(score). Without feedback this is the scaled cosine to the query.
     """
 
     needs_vectors: ClassVar[bool] = True
 
-    prior_scale: float = number(8.0, low=0.0)
+    prior: Literal["pooled", "balanced"] = "pooled"
+    prior_scale: float = number(16.0, low=0.0)
     query_weight: float = number(1.0, low=0.0)
     precision: float = number(0.3, low=1e-3)
     bias_precision: float = number(1e-3, low=1e-6)
@@ -54,10 +60,17 @@ class Probe:
 
     def fit(self, query: Vectors, examples: Examples) -> Linear:
         """The classifier for one query vector of shape (dimension,)."""
-        prior = self.prior_scale * (self.query_weight * query.astype(np.float64) + examples.relevant_mean())
+        prior = self.prior_scale * self._prior_direction(query.astype(np.float64), examples)
         return fit_logistic(
             examples.vectors, examples.relevance, examples.weight, prior, self.precision, self.bias_precision
         )
+
+    def _prior_direction(self, query: FloatArray, examples: Examples) -> FloatArray:
+        if self.prior == "balanced":
+            return (self.query_weight * query + examples.relevant_mean()) / (1.0 + self.query_weight)
+        relevant = examples.relevant_weight
+        wanted: FloatArray = self.query_weight * query + relevant @ examples.vectors.astype(np.float64)
+        return wanted / max(self.query_weight + float(relevant.sum()), 1e-9)
 
 
 def fit_logistic(

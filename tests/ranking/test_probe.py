@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import assume, example, given, settings
@@ -108,8 +110,33 @@ def query() -> FloatArray:
 
 def test_without_feedback_it_is_the_scaled_cosine_to_the_query(vectors: FloatArray, query: FloatArray) -> None:
     fitted = Probe(prior_scale=8.0, query_weight=0.5).fit(query.astype(np.float32), examples(vectors[:0], []))
-    np.testing.assert_allclose(fitted.direction, 4 * query, atol=1e-6)
+    np.testing.assert_allclose(fitted.direction, 8 * query, atol=1e-6)
     assert fitted.offset == 0
+
+
+def prior(probe: Probe, query: FloatArray, judged: Examples) -> FloatArray:
+    """Where the classifier is before it has seen a label: with a prior so narrow that the labels cannot move it."""
+    return replace(probe, precision=1e9).fit(query.astype(np.float32), judged).direction
+
+
+def test_the_two_priors(vectors: FloatArray, query: FloatArray) -> None:
+    judged = examples(vectors[:3], [1.0, 0.5, 0.0], [1.0, 2.0, 1.0])
+    first, second = judged.vectors[:2].astype(np.float64)
+    pooled = 16 * (0.5 * query + first + second) / 2.5
+    np.testing.assert_allclose(prior(Probe(query_weight=0.5), query, judged), pooled, atol=1e-5)
+    balanced = 16 * (0.5 * query + (first + second) / 2) / 1.5
+    np.testing.assert_allclose(prior(Probe("balanced", query_weight=0.5), query, judged), balanced, atol=1e-5)
+
+
+def test_the_priors_agree_for_one_relevant_document(vectors: FloatArray, query: FloatArray) -> None:
+    judged = examples(vectors[:2], [1.0, 0.0])
+    np.testing.assert_allclose(prior(Probe(), query, judged), prior(Probe("balanced"), query, judged), atol=1e-6)
+
+
+def test_nothing_known_gives_nothing(vectors: FloatArray, query: FloatArray) -> None:
+    silent = np.zeros(32, dtype=np.float32)
+    for probe in (Probe(), Probe("balanced"), Probe(query_weight=0.0), Probe("balanced", query_weight=0.0)):
+        assert not probe.fit(silent, examples(vectors[:0], [])).direction.any()
 
 
 def test_feedback_moves_the_classifier_to_agree_with_it(vectors: FloatArray, query: FloatArray) -> None:
