@@ -149,6 +149,8 @@ class Analysis:
         """(ranker, collection or `mean`) -> the ranker against the baseline, corrected over this whole table."""
         baseline = self.experiment.head.baseline
         others = [ranker for ranker in self.rankers if ranker != baseline]
+        if not others:
+            return {}
         groups = {**{name: [name] for name in self.collections}, ALL: self.collections}
         by_group = {name: self.compare(others, baseline, members) for name, members in groups.items()}
         found = {(ranker, name): by_group[name][i] for i, ranker in enumerate(others) for name in groups}

@@ -1,4 +1,4 @@
-"""`clickwise eval`: run experiments, compare their results, look at one topic."""
+"""`clickwise eval`: run experiments, compare their results, look at one topic, value policies from click logs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from eval.log.cli import log
 from index.errors import InputError
 from index.places import Locate, locate, name_for
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     pass
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(log)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 RunDir = Annotated[

@@ -87,7 +87,7 @@ def run_experiment(
         name: variants_of(name, ranker, specs, experiment.protocol.expansion_terms)
         for name, ranker in experiment.rankers.items()
     }
-    _check_tuning(experiment, variants)
+    _check(experiment, variants)
     collections, skipped = _load(experiment, skip_missing)
     found = {}
     for number, collection in enumerate(collections, start=1):
@@ -97,8 +97,14 @@ def run_experiment(
     return Results(experiment, found, skipped)
 
 
-def _check_tuning(experiment: Experiment, variants: Mapping[str, Sequence[Variant]]) -> None:
+def _check(experiment: Experiment, variants: Mapping[str, Sequence[Variant]]) -> None:
     tuned = [name for name, choices in variants.items() if len(choices) > 1]
+    comparing = [name for name, choices in variants.items() if choices[0].spec.needs_vectors]
+    if comparing and experiment.index.encoder == "none":
+        raise InputError(
+            f"Ranker {comparing[0]!r} compares embeddings, and the collections are to be indexed without any.",
+            "Name an encoder in [index], or take the ranker out.",
+        )
     if tuned and experiment.protocol.split[1] == 0:
         raise InputError(
             f"Ranker {tuned[0]!r} has a grid, and no topics are for validation.",

@@ -21,14 +21,14 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = "osD^vPX*"
 WON, TIED, LOST = "#009E73", "#CCCCCC", "#D55E00"
 INK = "#333333"
+NAME_WIDTH, NAME_HEIGHT = 70, 11  # of a ranker's name beside its point, in points
 
 
 def all_figures(analysis: Analysis) -> dict[str, str]:
     """Name -> SVG, in the order of the report."""
     figures: dict[str, Callable[[Analysis], Figure]] = {
         "k": by_k,
-        "gains": gains,
-        "reliability": reliability,
+        **({"gains": gains, "reliability": reliability} if analysis.comparisons else {}),
         "pareto": pareto,
     }
     if len(analysis.rounds) > 1:
@@ -118,17 +118,38 @@ def pareto(analysis: Analysis) -> Figure:
     panel = _panel(figure)
     front = [points[name] for name in pareto_front(points)]
     panel.step([x for x, _ in front], [y for _, y in front], where="post", color="#999999", linewidth=1, zorder=0)
-    for ranker, style in _styles(analysis).items():
-        (x, y), colour = points[ranker], style["color"]
-        panel.scatter(x, y, color=colour, marker=style["marker"], s=45, zorder=2)
-        panel.annotate(ranker, (x, y), xytext=(6, 5), textcoords="offset points", fontsize=9, color=colour)
+    styles = _styles(analysis)
+    for ranker, point in points.items():
+        panel.scatter(*point, color=styles[ranker]["color"], marker=styles[ranker]["marker"], s=45, zorder=2)
     panel.set_xscale("log")
-    panel.margins(x=0.18, y=0.12)
+    panel.margins(x=0.22, y=0.12)
     panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     panel.xaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
     panel.set_xlabel("median milliseconds per query (logarithmic)")
     panel.set_ylabel(analysis.experiment.primary)
+    _name_points(figure, panel, points, styles)
     return figure
+
+
+def _name_points(
+    figure: Figure,
+    panel: Axes,
+    points: Mapping[str, tuple[float, float]],
+    styles: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Write each name to the right of its point, from the top down, lower where another name stands there already."""
+    figure.draw_without_rendering()  # only now are the positions final
+    per_point = figure.dpi / 72
+    placed: list[tuple[float, float]] = []
+    for name, point in sorted(points.items(), key=lambda item: -item[1][1]):
+        x, y = panel.transData.transform(point) / per_point
+        at = y
+        for other_x, other_y in placed:
+            if abs(other_x - x) < NAME_WIDTH and abs(other_y - at) < NAME_HEIGHT:
+                at = other_y - NAME_HEIGHT
+        placed.append((x, at))
+        offset = (8, at - y - 3)
+        panel.annotate(name, point, xytext=offset, textcoords="offset points", fontsize=9, color=styles[name]["color"])
 
 
 def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:

@@ -39,7 +39,7 @@ class Protocol:
         whatever k is, are removed from run and judgements. `control`: half of all documents, drawn by a hash of their
         ids, gives the feedback and the other half is measured. `seen`: what this ranker has shown is removed. `none`:
         nothing is.
-    expansion_terms: how many terms query expansion adds, in every stage that has such an option; 0 leaves it alone.
+    expansion_terms: how many terms query expansion adds in rankers of the role `paper`; 0 leaves them as they are.
     rounds: of feedback in one session. With more than one, each round shows the first `page` unseen documents of the
         ranker's own ranking, and k of each kind become feedback.
     user_seed: of the simulated user's chances.

@@ -20,7 +20,8 @@ class RankerSpec:
     """One row of the tables.
 
     pipeline: its name; the ranker's own where it is left out.
-    role: `paper` for the methods that ours have to beat, `baseline` for what is neither.
+    role: `paper` for the methods that ours have to beat, `baseline` for what is neither. The protocol's expansion terms
+        are for the paper's methods; the others are as they are served.
     feedback: whether it is given any.
     published: the name of the method whose published figures stand beside it.
     options: "stage.option" -> value. grid: "stage.option" -> values of which validation topics choose.
@@ -55,8 +56,8 @@ def variants_of(
     pipeline, where = ranker.pipeline or name, f"Ranker {name!r}"
     if pipeline not in specs:
         raise unknown("pipeline", pipeline, specs, where)
-    spec = with_expansion_terms(specs[pipeline], expansion_terms, where)
-    spec = with_options(spec, ranker.options, where)
+    terms = expansion_terms if ranker.role == "paper" else 0
+    spec = with_options(with_expansion_terms(specs[pipeline], terms, where), ranker.options, where)
     variants = []
     for choice in product(*ranker.grid.values()):
         chosen = dict(zip(ranker.grid, choice, strict=True))

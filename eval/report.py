@@ -126,7 +126,9 @@ def in_words(protocol: Protocol) -> list[str]:
     shares = "/".join(f"{100 * share:g}" for share in protocol.split)
     seeds = ", ".join(map(str, protocol.seeds))
     where = "all topics" if protocol.measured == "all" else f"{protocol.measured} topics"
-    terms = f"Query expansion adds {protocol.expansion_terms} terms. " if protocol.expansion_terms else ""
+    terms = ""
+    if protocol.expansion_terms:
+        terms = f"Query expansion of the paper's methods adds {protocol.expansion_terms} terms, unless they choose. "
     return [
         source,
         residual,

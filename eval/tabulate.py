@@ -20,7 +20,9 @@ CORRECTIONS = {
 
 def all_tables(analysis: Analysis) -> list[Table]:
     """In the order of the report."""
-    tables = [main_table(analysis), k_table(analysis), measures_table(analysis), comparisons_table(analysis)]
+    tables = [main_table(analysis), k_table(analysis), measures_table(analysis)]
+    if analysis.comparisons:
+        tables.append(comparisons_table(analysis))
     if len(analysis.rounds) > 1:
         tables.insert(1, rounds_table(analysis))
     if analysis.experiment.published:
@@ -45,7 +47,8 @@ def main_table(analysis: Analysis) -> Table:
     where = "all topics" if protocol.measured == "all" else f"{protocol.measured} topics"
     ks = ", ".join(map(str, protocol.k))
     caption = f"{analysis.experiment.primary} on {where}, mean over k = {ks} and {len(protocol.seeds)} splits"
-    return Table("main", caption, ["ranker", *columns], rows, [_meaning(analysis)], 3, best_in_columns(rows), marks)
+    notes = [_meaning(analysis)] if analysis.comparisons else []
+    return Table("main", caption, ["ranker", *columns], rows, notes, 3, best_in_columns(rows), marks)
 
 
 def _meaning(analysis: Analysis) -> str:

@@ -21,7 +21,11 @@ def dumps(tables: Mapping[str, Any], path: tuple[str, ...] = ()) -> str:
 
 
 def _key(key: str) -> str:
-    return key if _BARE.fullmatch(key) else json.dumps(key)
+    return key if _BARE.fullmatch(key) else _text(key)
+
+
+def _text(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _value(value: Any) -> str:
@@ -31,7 +35,7 @@ def _value(value: Any) -> str:
         case int() | float():
             return repr(value)
         case str():
-            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+            return _text(value)
         case list() | tuple():
             return "[" + ", ".join(map(_value, value)) + "]"
         case Mapping():

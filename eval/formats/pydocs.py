@@ -38,6 +38,5 @@ def _documents() -> Iterator[Document]:
 
 def _corpus() -> str:
     """The documents depend on this Python and on how they are read."""
-    reader = files("index") / "pydocs.py"
-    with as_file(reader) as path:
-        return digest_of([sys.version, files_digest(path)])
+    with as_file(files("index") / "pydocs") as reader:
+        return digest_of([sys.version, files_digest(reader, "*.py")])

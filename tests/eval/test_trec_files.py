@@ -1,0 +1,96 @@
+"""Judgements and runs: what is read, what is counted, what is refused."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eval.formats.trec import falling, read_qrels, read_run, run_lines
+from index.errors import InputError
+from index.types import Ranking
+
+
+def test_judgements_of_trec_and_of_beir(tmp_path: Path) -> None:
+    trec, beir = tmp_path / "a.qrels", tmp_path / "b.tsv"
+    trec.write_text("1 0 d1 2\n1\t0\td2\t0\n\n2 0 d1 1\n")
+    beir.write_text("query-id\tcorpus-id\tscore\n1\td1\t2\n1\td2\t0\n2\td1\t1\n")
+    expected = {"1": {"d1": 2, "d2": 0}, "2": {"d1": 1}}
+    assert read_qrels(trec, Counter()) == expected
+    assert read_qrels(beir, Counter()) == expected
+
+
+def test_what_can_be_left_out_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / "a.qrels"
+    path.write_text("1 0 d1 2\n1 0 d1 2\n1 0 d2 -1\n1 0 d3 -2\n1 0 d4 1.0\n")
+    excluded: Counter[str] = Counter()
+    assert read_qrels(path, excluded) == {"1": {"d1": 2, "d2": 0, "d3": 0, "d4": 1}}
+    assert excluded == {
+        "judgements that repeat an earlier line": 1,
+        "judgements of a grade below 0, taken as 0": 2,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("1 0 d1 2\n1 0 d1 1\n", r":2: d1 of topic 1 has the grade 1, and 2 above"),
+        ("1 0 d1 good\n", r":1: the grade 'good' is no whole number"),
+        ("1 0 d1 0.5\n", r":1: the grade '0.5' is no whole number"),
+        ("1 0 d1 nan\n", r":1: the grade 'nan' is no whole number"),
+        ("1 0 d1\t1 x\n", r":1: 2 columns"),
+        ("1 d1\n", r":1: 2 columns"),
+        ("", "holds no judgements"),
+        ("query-id\tcorpus-id\tscore\n", "holds no judgements"),
+    ],
+)
+def test_judgements_that_are_not_usable(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "a.qrels"
+    path.write_text(text)
+    with pytest.raises(InputError, match=problem):
+        read_qrels(path, Counter())
+
+
+def test_a_run_is_read_in_the_order_of_trec_eval(tmp_path: Path) -> None:
+    path = tmp_path / "a.trec"
+    path.write_text("1 Q0 d1 1 2.0 x\n1 Q0 d2 9 3.0 x\n1 Q0 d4 2 2.0 x\n1 Q0 d3 1 2.00000001 x\n")
+    assert read_run(path)["1"].ids == ("d2", "d4", "d3", "d1")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("1 Q0 d1 1 nan x\n", r":1: the score of document d1 is nan"),
+        ("1 Q0 d1 1 inf x\n", r":1: the score of document d1 is inf"),
+        ("1 Q0 d1 1 high x\n", r":1: the score of document d1 is high"),
+        ("1 Q0 d1 1 2 x\n1 Q0 d1 2 1 x\n", r":2: document d1 is ranked twice for topic 1"),
+        ("1 Q0 d1 1 2\n", r":1: 5 columns"),
+        ("", "The run .* is empty"),
+    ],
+)
+def test_runs_that_are_not_usable(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "a.trec"
+    path.write_text(text)
+    with pytest.raises(InputError, match=problem):
+        read_run(path)
+
+
+@given(st.lists(st.floats(-1e30, 1e30), min_size=1, max_size=50))
+def test_scores_of_a_run_fall_strictly_and_stay_close(scores: list[float]) -> None:
+    ordered = np.array(sorted(scores, reverse=True))
+    single = falling(ordered)
+    assert (np.diff(single) < 0).all()
+    untied = [i for i in range(len(single)) if i == 0 or np.float32(ordered[i]) < single[i - 1]]
+    np.testing.assert_array_equal(single[untied], ordered[untied].astype(np.float32))
+
+
+@given(st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.5000000001, 7.0]), min_size=1, max_size=20))
+def test_a_written_run_is_read_back_in_its_order(tmp_path_factory: pytest.TempPathFactory, scores: list[float]) -> None:
+    path = tmp_path_factory.mktemp("runs") / "a.trec"
+    ranking = Ranking.of([f"d{i}" for i in range(len(scores))], scores)
+    path.write_text(run_lines("1", ranking, "tag"))
+    assert read_run(path)["1"].ids == ranking.ids
