@@ -26,8 +26,11 @@ class Bm25:
     b: float | None = number(None, low=0.0, high=1.0)
 
     def rank(self, requests: Sequence[Request], context: Context) -> list[Ranking]:
-        queries = [LexicalQuery(text=request.query.text, k1=self.k1, b=self.b) for request in requests]
-        return [search(query, request, context, self.depth) for query, request in zip(queries, requests, strict=True)]
+        return [search(self.expand(request, context), request, context, self.depth) for request in requests]
+
+    def expand(self, request: Request, context: Context) -> LexicalQuery:
+        """The query for one request: its words, and nothing more."""
+        return LexicalQuery(text=request.query.text, k1=self.k1, b=self.b)
 
 
 def search(query: LexicalQuery, request: Request, context: Context, depth: int) -> Ranking:

@@ -10,6 +10,7 @@ from index.types import Query, Ranking
 from ranking.feedback import NO_FEEDBACK, Feedback
 
 if TYPE_CHECKING:
+    from index.lucene_query import LexicalQuery
     from ranking.context import Context
 
 
@@ -67,6 +68,15 @@ class Ranker(Protocol):
         ...
 
     def rank(self, requests: Sequence[Request], context: Context) -> list[Ranking]: ...
+
+
+@runtime_checkable
+class Lexical(Ranker, Protocol):
+    """A ranker whose answer is one search of the inverted index, which can account for every score."""
+
+    def expand(self, request: Request, context: Context) -> LexicalQuery:
+        """What it searches for."""
+        ...
 
 
 @runtime_checkable

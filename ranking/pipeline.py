@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from index.types import Ranking
 from ranking.context import Context
-from ranking.contract import Fuser, Ranker, Request
+from ranking.contract import Fuser, Lexical, Ranker, Request
 
 if TYPE_CHECKING:
     from index.index import Index
@@ -91,6 +91,14 @@ class Pipeline:
     def trace(self, requests: Sequence[Request], context: Context | None = None) -> list[Trace]:
         """n requests to n rankings, each with what every stage contributed."""
         return _Run(requests, context or Context.of(self.index)).traces(self.spec)
+
+    def explain(self, request: Request, doc: str, context: Context | None = None) -> str | None:
+        """Lucene's account of a document's score in the first stage that searches words; None without such a stage."""
+        for stage in self.spec.stages:
+            if isinstance(stage.does, Lexical):
+                context = context or Context.of(self.index)
+                return context.lexical.explain(stage.does.expand(request, context), doc)
+        return None
 
 
 def rank_together(pipelines: Sequence[Pipeline], requests: Sequence[Request]) -> list[list[Trace]]:

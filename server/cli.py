@@ -11,10 +11,13 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+
+if TYPE_CHECKING:
+    from ranking.cli import Place
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("server.demo", "See a ranking learn: index the Python documentation, judge two hits, watch it move."),
@@ -53,22 +56,39 @@ class Roof(TyperGroup):
             self.add_command(LazyCommand(name, module, line))
 
 
-def locate(name: str, home: Path | None = None) -> Path:
-    """The directory of an index by name or path, as the flags, the environment and clickwise.toml have it.
+class Places:
+    """Indexes and pipelines as the flags, the environment and clickwise.toml have them.
 
-    Handed down to the sub-commands of the lower floors (`index.places.Locate`), which know no settings.
+    Handed down to the sub-commands of the lower floors, which know no settings: as `index.places.Locate` and as
+    `ranking.cli.Configured`.
     """
-    from index.places import is_path
-    from server.settings import load_settings
 
-    return Path(name) if is_path(name) else load_settings({"home": home}).index_path(name)
+    def __call__(self, name: str, home: Path | None = None) -> Path:
+        """The directory of an index by name or path."""
+        from index.places import is_path
+        from server.settings import load_settings
+
+        return Path(name) if is_path(name) else load_settings({"home": home}).index_path(name)
+
+    def place(self, index: str | None, home: Path | None, config: Path | None) -> Place:
+        """Where a search takes place."""
+        from index.places import is_path
+        from ranking.cli import Place, only_index
+        from ranking.config import specs_with
+        from server.settings import load_settings
+
+        settings = load_settings({"home": home, "config": config})
+        specs = specs_with(settings.pipelines, str(settings.config))
+        name = index or settings.default_index or only_index(settings.index_paths())
+        path = Path(name) if is_path(name) else settings.index_path(name)
+        return Place(path, specs, settings.default_pipeline)
 
 
 app = typer.Typer(
     cls=Roof,
     rich_markup_mode=None,
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110, "obj": locate},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110, "obj": Places()},
     epilog="'clickwise COMMAND --help' tells more. Settings come from flags, CLICKWISE_* variables and clickwise.toml.",
 )
 
