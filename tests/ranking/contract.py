@@ -43,13 +43,14 @@ class RankerContract:
         raise NotImplementedError
 
     def all_requests(self) -> list[Request]:
-        return [
+        usual = [
             Request(query, feedback, candidates, exclude_feedback=excluded)
-            for query in (WORDS, *SILENT, *ODD)
+            for query in (WORDS, *SILENT)
             for feedback in (NO_FEEDBACK, JUDGED, GRADED)
             for candidates in (None, POOL)
             for excluded in (False, True)
         ]
+        return [*usual, *(Request(query, feedback) for query in ODD for feedback in (NO_FEEDBACK, JUDGED))]
 
     def test_it_invents_no_document(self, answer: Answer, corpus: list[Document]) -> None:
         known = {document.id for document in corpus}
