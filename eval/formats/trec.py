@@ -9,8 +9,10 @@ from __future__ import annotations
 import html
 import math
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ import numpy as np
 from eval.topics import Topic
 from index.errors import InputError, NotFoundError
 from index.readers.files import File
+from index.readers.records import Broken
 from index.types import Ranking
 
 RUN_COLUMNS = 6
@@ -38,12 +41,19 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a file that are not blank, with their numbers; `.gz` and `.zst` are unpacked."""
     if not path.is_file():
         raise NotFoundError(f"There is no file {path}.", "Check the path; relative ones begin where you are.")
-    file = File(path)
-    try:
+    with _breaking_off(path) as file:
         for line in file.lines():
             if line.strip():
                 yield file.line, line.rstrip("\r\n")
-    except (OSError, EOFError) as error:
+
+
+@contextmanager
+def _breaking_off(path: Path) -> Iterator[File]:
+    """The open file. Raises InputError where it breaks off."""
+    file = File(path)
+    try:
+        yield file
+    except (OSError, EOFError, zlib.error, Broken) as error:
         raise InputError(f"{path} breaks off: {error}.", "Fetch the file again.") from None
     finally:
         file.close()
@@ -88,27 +98,45 @@ def read_run(path: Path) -> dict[str, Ranking]:
     Raises InputError for a line that is none, a score that is not finite, a document ranked twice, and an empty run.
     """
     scores: dict[str, dict[str, float]] = {}
-    for line, text in read_lines(path):
+    for line, text in enumerate(_whole(path).split("\n"), start=1):  # a million lines are usual: no call for each
         cells = text.split()
         if len(cells) != RUN_COLUMNS:
+            if not cells:
+                continue
             raise bad_line(path, line, f"{len(cells)} columns where a run has 6: topic Q0 document rank score tag")
-        topic, doc, written = cells[0], cells[2], cells[4]
-        score = float(written) if _is_number(written) else math.nan
-        if not math.isfinite(score):
+        topic, _, doc, _, written, _ = cells
+        try:
+            score = float(written)
+        except ValueError:
+            score = math.nan
+        if score - score != 0.0:  # an infinity or no number
             raise bad_line(path, line, f"the score of document {doc} is {written}")
-        found = scores.setdefault(topic, {})
-        if doc in found:
+        found = scores.get(topic)
+        if found is None:
+            scores[topic] = {doc: score}
+        elif doc in found:
             raise bad_line(path, line, f"document {doc} is ranked twice for topic {topic}")
-        found[doc] = score
+        else:
+            found[doc] = score
     if not scores:
         raise InputError(f"The run {path} is empty.", "Name a run with lines.")
     return {topic: _trec_order(found) for topic, found in scores.items()}
 
 
+def _whole(path: Path) -> str:
+    if not path.is_file():
+        raise NotFoundError(f"There is no file {path}.", "Check the path; relative ones begin where you are.")
+    with _breaking_off(path) as file:
+        return file.stream.read().removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+
+
 def _trec_order(found: Mapping[str, float]) -> Ranking:
-    order = sorted(found, reverse=True)
-    order.sort(key=lambda doc: -np.float32(found[doc]))  # stable, and single precision as in trec_eval
-    return Ranking(order, np.array([found[doc] for doc in order]))
+    ids, scores = list(found), np.fromiter(found.values(), np.float64, len(found))
+    single = scores.astype(np.float32)  # trec_eval's precision
+    if not (np.diff(single) < 0).all():
+        order = np.lexsort((np.array(ids), single))[::-1]
+        ids, scores = [ids[i] for i in order.tolist()], scores[order]
+    return Ranking(ids, scores)
 
 
 def run_lines(topic: str, ranking: Ranking, tag: str) -> str:

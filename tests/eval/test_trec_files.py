@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections import Counter
 from pathlib import Path
 
@@ -94,3 +95,13 @@ def test_a_written_run_is_read_back_in_its_order(tmp_path_factory: pytest.TempPa
     ranking = Ranking.of([f"d{i}" for i in range(len(scores))], scores)
     path.write_text(run_lines("1", ranking, "tag"))
     assert read_run(path)["1"].ids == ranking.ids
+
+
+def test_files_that_break_off(tmp_path: Path) -> None:
+    path = tmp_path / "a.trec.gz"
+    path.write_bytes(gzip.compress(b"1 Q0 d1 1 2 x\n" * 1000)[:-12])
+    with pytest.raises(InputError, match="breaks off"):
+        read_run(path)
+    path.write_bytes(gzip.compress(b"1 0 d1 1\n" * 1000)[:-12])
+    with pytest.raises(InputError, match="breaks off"):
+        read_qrels(path, Counter())
