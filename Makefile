@@ -19,6 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 install: $(STAMP) ## Make .venv with everything in it
+	@true
 
 demo: $(STAMP) ## Build the example index, search it, learn from two documents, show what moved
 	@$(BIN)/clickwise demo
@@ -32,8 +33,8 @@ test: $(STAMP) ## Run the tests
 
 lint: $(STAMP) ## Check style and the direction of imports
 	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/ruff format --check --quiet .
 
 types: $(STAMP) ## Check types (mypy --strict)
 	@$(BIN)/mypy
