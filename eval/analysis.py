@@ -189,21 +189,32 @@ class Analysis:
         names = [name for name, ranker in self.experiment.rankers.items() if ranker.role == role]
         return max(names, key=lambda name: means[name][ALL], default=None)
 
+    @cached_property
+    def gain(self) -> Comparison | None:
+        """The best of ours against the best of the paper's methods, None where there is none of one kind.
+
+        As these figures themselves have chosen the pair, its p-value is multiplied by the number of pairs (Bonferroni).
+        """
+        ours, paper = self.best("ours"), self.best("paper")
+        if not ours or not paper:
+            return None
+        roles = [ranker.role for ranker in self.experiment.rankers.values()]
+        found = self.compare([ours], paper, self.collections)[0]
+        return replace(found, corrected=min(1.0, found.corrected * roles.count("ours") * roles.count("paper")))
+
     def summary(self) -> dict[str, object]:
         """What `summary.json` says; `gain_over_paper` is None where one side is missing."""
-        means, ours, paper = self.means, self.best("ours"), self.best("paper")
-        gain = means[ours][ALL] - means[paper][ALL] if ours and paper else None
-        against = self.compare([ours], paper, self.collections)[0] if ours and paper else None
+        means, gain = self.means, self.gain
         return {
             "name": self.experiment.head.name,
             "measure": self.experiment.primary,
             "ndcg20": {ranker: {name: row[name] for name in self.collections} for ranker, row in means.items()},
             "mean_ndcg20": {ranker: row[ALL] for ranker, row in means.items()},
-            "gain_over_paper": gain,
-            "best_of_ours": ours,
-            "best_of_paper": paper,
-            "gain_interval": [against.low, against.high] if against else None,
-            "gain_p": against.p if against else None,
+            "gain_over_paper": gain.difference if gain else None,
+            "gain_interval": [gain.low, gain.high] if gain else None,
+            "gain_p_corrected": gain.corrected if gain else None,
+            "best_of_ours": self.best("ours"),
+            "best_of_paper": self.best("paper"),
             "topics": {name: len(found.topics) for name, found in self.results.collections.items()},
             "skipped": dict(self.results.skipped),
         }

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -26,13 +27,17 @@ from eval.analysis import Analysis
 from eval.experiment import CollectionResults, Results
 from eval.exports import write_per_query, write_runs
 from eval.figures import all_figures
+from eval.formats.trec import qrels_lines
 from eval.protocol import Residual
 from eval.report import render
-from eval.store import write_text
+from eval.store import write_text, writing_errors
 from eval.tables import FORMATS
 from eval.tabulate import all_tables
 from eval.toml import dumps
+from index.errors import ConflictError
 
+CONFIG = "config.toml"
+FOLDERS = ("qrels", "runs", "tables", "figures")
 PACKAGES = (
     "clickwise", "numpy", "scipy", "pyarrow", "faiss-cpu", "torch", "transformers", "sentence-transformers",
     "pyserini", "ir-measures", "matplotlib",
@@ -40,17 +45,21 @@ PACKAGES = (
 
 
 def write_results(results: Results, out: Path) -> bool:
-    """Write the run directory; False where it holds just these results already."""
+    """Write the run directory; False where it holds just these results already.
+
+    What an earlier run has left there goes. Raises ConflictError for a folder with something else in it.
+    """
     if unchanged(results, out):
         return False
     analysis = Analysis(results)
+    _clear(out)
+    write_text(out / CONFIG, dumps(results.experiment.to_dict()))
     tables, figures, software = all_tables(analysis), all_figures(analysis), versions()
     for table in tables:
         for ending, write in FORMATS.items():
             write_text(out / "tables" / f"{table.name}.{ending}", write(table))
     for name, svg in figures.items():
         write_text(out / "figures" / f"{name}.svg", svg)
-    write_text(out / "config.toml", dumps(results.experiment.to_dict()))
     _write_json(out / "versions.json", software)
     _write_json(out / "indexes.json", {name: _index(found) for name, found in results.collections.items()})
     _write_json(out / "topics.json", {name: _topics(found) for name, found in results.collections.items()})
@@ -62,6 +71,17 @@ def write_results(results: Results, out: Path) -> bool:
     write_text(out / "report.html", render(analysis, tables, figures, software, now))
     _write_json(out / "summary.json", {**analysis.summary(), "created": now, "digest": results.digest})
     return True
+
+
+def _clear(out: Path) -> None:
+    """Make room. The summary goes first: without it the directory is not complete."""
+    with writing_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()) and not (out / CONFIG).is_file():
+            raise ConflictError(f"{out} is no run directory and holds something else.", "Choose another with --out.")
+        (out / "summary.json").unlink(missing_ok=True)
+        for folder in FOLDERS:
+            shutil.rmtree(out / folder, ignore_errors=True)
 
 
 def unchanged(results: Results, out: Path) -> bool:
@@ -103,8 +123,7 @@ def _qrels(found: CollectionResults) -> Iterator[str]:
     """The judgements less what the protocol removes for every ranker alike."""
     for episode in found.bench.episodes.kept:
         residual = Residual.of(found.bench.protocol, episode.removed)
-        for doc, grade in residual.judged(found.bench.judged(episode.topic)).items():
-            yield f"{episode.topic} 0 {doc} {grade}\n"
+        yield qrels_lines(episode.topic, residual.judged(found.bench.judged(episode.topic)))
 
 
 def _write_json(path: Path, content: object) -> None:

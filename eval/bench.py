@@ -20,7 +20,8 @@ from index.progress import Progress
 from index.types import Query
 from ranking.config import specs_with
 from ranking.contract import Request
-from ranking.pipeline import Pipeline
+from ranking.options import unknown
+from ranking.pipeline import Pipeline, PipelineSpec
 
 if TYPE_CHECKING:
     from index.encoder import Encoder
@@ -73,15 +74,21 @@ class Bench:
         """The topics under the protocol. Raises InputError where none is left."""
         user = self.experiment.user
         choices = [asdict(self.protocol), type(user).__name__, asdict(user), asdict(self.collection.spec)]  # type: ignore[call-overload]
-        digest = digest_of(
-            [self.state, code_digest(EPISODES), self.collection.judgements, choices, self.experiment.pipelines]
-        )
+        given = [self.collection.judgements, self._first.digest]
+        digest = digest_of([self.state, code_digest(EPISODES), given, choices])
         stored = self.store.read(digest)
         if stored is not None:
             return Episodes.from_json(stored)
         episodes = self._find_episodes()
         self.store.write(digest, episodes.to_json())
         return episodes
+
+    @property
+    def _first(self) -> PipelineSpec:
+        specs = specs_with(self.experiment.pipelines, "the experiment")
+        if self.protocol.first not in specs:
+            raise unknown("pipeline", self.protocol.first, specs, "The first ranking of the protocol")
+        return specs[self.protocol.first]
 
     def _find_episodes(self) -> Episodes:
         view = self.index.view()
@@ -93,10 +100,7 @@ class Bench:
             if (absent := [doc for doc in judged if doc not in view.lexical])
         }
         queries = {topic: self._query(topic) for topic in self.collection.topics}
-        specs = specs_with(self.experiment.pipelines, "the experiment")
-        if self.protocol.first not in specs:
-            raise InputError(f"There is no pipeline {self.protocol.first!r} for the first ranking.", "bm25 is one.")
-        first = Pipeline(specs[self.protocol.first], self.index)
+        first = Pipeline(self._first, self.index)
         requests = [Request(Query(topic, text), limit=self.protocol.depth) for topic, text in queries.items()]
         firsts = dict(zip(queries, first.rank(requests), strict=True))
         return make_episodes(self.collection, self.protocol, self.experiment.user, queries, firsts, unknown)

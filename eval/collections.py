@@ -90,9 +90,10 @@ class Collection:
         topics = [[t.id, t.title, t.description, t.narrative, t.document] for t in self.topics.values()]
         return digest_of([topics, {topic: dict(judged) for topic, judged in self.qrels.items()}])
 
-    def judges_negatives(self) -> bool:
-        """Whether any judged document can serve as non-relevant feedback."""
-        return any(grade <= self.spec.not_relevant for judged in self.qrels.values() for grade in judged.values())
+    def judges_negatives(self, count: int = 1) -> bool:
+        """Whether most topics have so many documents that were judged not relevant."""
+        refused = [sum(grade <= self.spec.not_relevant for grade in judged.values()) for judged in self.qrels.values()]
+        return 2 * sum(number >= count for number in refused) > len(refused)
 
 
 def load_collection(name: str, spec: CollectionSpec, folder: Path) -> Collection:

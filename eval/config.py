@@ -23,6 +23,7 @@
 from __future__ import annotations
 
 import os
+import re
 import string
 import tomllib
 from collections.abc import Mapping
@@ -41,6 +42,7 @@ from index.errors import InputError, NotFoundError
 from ranking.options import build, number, unknown
 
 DATA = "../shared/data"  # where CLICKWISE_DATA is not set
+_NAME = re.compile(r"[\w+-][\w.+-]*")
 TABLES = ("protocol", "user", "statistics", "index", "rankers", "collections", "published", "pipelines")
 
 
@@ -193,7 +195,7 @@ def _sections(table: Mapping[str, Any], name: str, source: str) -> list[tuple[st
     for key, section in table.items():
         if not isinstance(section, Mapping):
             raise InputError(f"{source}: {name}.{key} is no table.", f"Write [{name}.{key}] and its keys.")
-        if not key or set(key) & set('/\\"\'\n\t ') or key.startswith("."):
+        if not _NAME.fullmatch(key) or key == "mean":  # names are parts of files' names, and a column is the mean
             raise InputError(f"{source}: {key!r} cannot be a name.", "Use letters, digits, dots and hyphens.")
     return [(key, dict(section)) for key, section in table.items()]
 

@@ -166,7 +166,7 @@ def negatives_of(collection: Collection, protocol: Protocol) -> Negatives:
     """Where non-relevant feedback comes from, `auto` resolved."""
     if protocol.negatives != "auto":
         return protocol.negatives
-    return "judged" if collection.judges_negatives() else "unjudged"
+    return "judged" if collection.judges_negatives(protocol.candidates) else "unjudged"
 
 
 def highest_grade(collection: Collection) -> int:
@@ -223,12 +223,13 @@ def _notes(
 ) -> tuple[str, ...]:
     notes = []
     unjudged = facts.get("non-relevant feedback documents that are unjudged", 0)
-    if not collection.judges_negatives() and (unjudged or protocol.sessions):
+    if negatives_of(collection, protocol) == "unjudged" and (unjudged or protocol.sessions):
+        judges = "few" if collection.judges_negatives() else "hardly any"
         notes.append(
-            "This collection judges only relevant documents: non-relevant feedback is drawn from unjudged candidates, "
-            "of which some may be relevant."
+            f"This collection judges {judges} documents not relevant: non-relevant feedback is drawn from unjudged "
+            "candidates too, of which some may be relevant."
         )
-    elif unjudged:
+    if unjudged:
         share = unjudged / facts["non-relevant feedback documents"]
         notes.append(f"Of the non-relevant feedback documents {share:.0%} are unjudged.")
     if none := facts.get("topics without feedback", 0):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import textwrap
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from eval.comparing import RunDirectory
 from eval.exports import run_name
-from eval.formats.trec import read_qrels, read_run
+from eval.formats.trec import read_qrels, read_run, token
 from index.errors import ClickwiseError, NotFoundError
 
 WIDTH = 58  # of one list, in characters
@@ -35,7 +36,7 @@ def look(
     for ranker in chosen:
         if ranker not in run.rankers:
             raise NotFoundError(f"{path} has no ranker {ranker!r}.", f"It has {', '.join(run.rankers)}.")
-    judged = read_qrels(path / "qrels" / f"{name}.qrels", Counter()).get(topic, {})
+    judged = _judged(path / "qrels" / f"{name}.qrels", topic)
     lists = {ranker: _list(path, name, ranker, at, topic)[:depth] for ranker in chosen}
     feedback = episode["feedback"].get(str(at), {})
     titles = _titles(path, name, [*feedback, *(doc for docs in lists.values() for doc in docs)])
@@ -109,8 +110,18 @@ def _list(path: Path, collection: str, ranker: str, k: int, topic: str) -> Seque
     folder, stem = path / "runs" / collection, run_name(ranker, k, None, None)
     files = sorted(folder.glob(f"{stem}.trec.gz")) or sorted(folder.glob(f"{stem}.seed*.trec.gz"))[:1]
     files = files or sorted(folder.glob(f"{stem}.*round*.trec.gz"))[-1:]
-    ranking = read_run(files[0]).get(topic) if files else None
-    return ranking.ids if ranking else ()
+    ranking = read_run(files[0]).get(token(topic)) if files else None
+    return _names(ranking.ids) if ranking else []
+
+
+def _judged(path: Path, topic: str) -> dict[str, int]:
+    judged = read_qrels(path, Counter()).get(token(topic), {})
+    return dict(zip(_names(judged), judged.values(), strict=True))
+
+
+def _names(tokens: Iterable[str]) -> list[str]:
+    """Ids out of TREC files: those with white space were encoded (`eval.formats.trec.token`)."""
+    return [name if token(name := unquote(written)) == written else written for written in tokens]
 
 
 def _titles(path: Path, collection: str, docs: Sequence[str]) -> dict[str, str]:

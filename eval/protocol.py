@@ -32,8 +32,8 @@ class Protocol:
         its first `page` documents to a simulated user (table [user]) and takes the first k clicked ones as relevant.
     skipped: whether documents that the user passed over, above the last click, count as non-relevant (k at most).
     negatives: `judged` takes non-relevant documents that were judged so, `unjudged` takes unjudged ones too, `fill`
-        takes judged ones and fills up with unjudged ones from rank `fill_from` on. `auto` is `judged` for collections
-        that judge non-relevant documents, and `unjudged` for others.
+        takes judged ones and fills up with unjudged ones from rank `fill_from` on. `auto` is `judged` where most topics
+        have max(k) documents judged not relevant, and `unjudged` for other collections.
     min_judged: drop topics with fewer judged relevant documents, or (where negatives are judged) non-relevant ones.
     residual: on what the rankings are measured. `candidates`: all candidate feedback documents, max(k) of each kind
         whatever k is, are removed from run and judgements. `control`: half of all documents, drawn by a hash of their

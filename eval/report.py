@@ -72,18 +72,16 @@ def finding(analysis: Analysis) -> str:
     """The experiment in one sentence, with its uncertainty."""
     means, measure = analysis.means, analysis.experiment.primary
     ours, paper = analysis.best("ours"), analysis.best("paper")
-    if not ours or not paper:
+    if not ours or not paper or not (found := analysis.gain):
         best = max(means, key=lambda name: means[name][ALL])
         return f"The highest mean {measure} has {best}: {means[best][ALL]:.3f}."
-    found = analysis.compare([ours], paper, analysis.collections)[0]
-    options = analysis.statistics
-    p = found.p[options.test]
+    options, p = analysis.statistics, found.corrected
     verdict = f"differs from {paper}" if p <= options.level else f"is not shown to differ from {paper}"
     return (
         f"The best of ours, {ours}, has a mean {measure} of {means[ours][ALL]:.3f} and {verdict}, the best of the "
         f"paper's methods ({means[paper][ALL]:.3f}): {found.difference:+.3f}, {1 - options.level:.0%} interval "
-        f"{found.low:+.3f} to {found.high:+.3f}, p {'' if p < 0.001 else '= '}{p_text(p)}, {found.wins} topics better "
-        f"and {found.losses} worse."
+        f"{found.low:+.3f} to {found.high:+.3f}, p {'' if p < 0.001 else '= '}{p_text(p)} (corrected for having chosen "
+        f"the two by their means), {found.wins} topics better and {found.losses} worse."
     )
 
 

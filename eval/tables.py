@@ -58,7 +58,8 @@ class Table:
             cells = []
             for j in range(len(self.columns)):
                 shown = _escaped(self.text(i, j))
-                cells.append((f"**{shown}**" if (i, j) in self.bold else shown) + _escaped(self.mark(i, j)))
+                mark = f" ({_escaped(self.mark(i, j))})" if self.mark(i, j) else ""
+                cells.append((f"**{shown}**" if (i, j) in self.bold else shown) + mark)
             lines.append(_pipes(cells))
         return "\n".join([*lines, "", *(f"{note}  " for note in self.notes)]).rstrip() + "\n"
 

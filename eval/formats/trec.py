@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
@@ -142,8 +143,19 @@ def _trec_order(found: Mapping[str, float]) -> Ranking:
 def run_lines(topic: str, ranking: Ranking, tag: str) -> str:
     """The lines of one topic. Scores are strictly decreasing in single precision, so that all tools agree on ranks."""
     scores = falling(ranking.scores).tolist()
-    rows = enumerate(zip(ranking.ids, scores, strict=True), start=1)
-    return "".join(f"{topic} Q0 {doc} {rank} {score:.9g} {tag}\n" for rank, (doc, score) in rows)
+    rows = enumerate(zip(map(token, ranking.ids), scores, strict=True), start=1)
+    start = f"{token(topic)} Q0"
+    return "".join(f"{start} {doc} {rank} {score:.9g} {tag}\n" for rank, (doc, score) in rows)
+
+
+def qrels_lines(topic: str, judged: Mapping[str, int]) -> str:
+    """The judgements of one topic."""
+    return "".join(f"{token(topic)} 0 {token(doc)} {grade}\n" for doc, grade in judged.items())
+
+
+def token(name: str) -> str:
+    """An id as TREC files can hold it: one with white space, which separates their columns, is percent-encoded."""
+    return quote(name, safe="") if len(name.split()) != 1 or name.strip() != name else name
 
 
 def falling(scores: np.typing.NDArray[np.float64]) -> np.typing.NDArray[np.float32]:

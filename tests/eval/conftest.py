@@ -37,7 +37,8 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.store = folder, Store(folder / "cache")
-        write_beir(folder / "small", negatives=True)
+        if not (folder / "small").exists():
+            write_beir(folder / "small", negatives=True)
 
     def run(self, change: dict[str, Any] | None = None, **options: Any) -> Results:
         tables = {**merged(TABLES, change or {}), "data": str(self.folder)}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import pytest
 
 from eval.analysis import ALL, Analysis
 from eval.artefacts import write_results
@@ -17,12 +19,27 @@ from eval.experiment import Results
 from eval.exports import PER_QUERY
 from eval.formats.trec import read_qrels, read_run
 from eval.measures import measure_all
+from index.errors import ConflictError
+from tests.eval.conftest import Place
 
 
 def test_a_run_directory_is_written_once(results: Results, run_directory: Path) -> None:
     assert not write_results(results, run_directory)
     (run_directory / "summary.json").write_text("{")
     assert write_results(results, run_directory)
+
+
+def test_nothing_of_an_earlier_run_stays_and_other_folders_are_left_alone(
+    place: Place, run_directory: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(run_directory, tmp_path / "copy")
+    assert write_results(place.run({"protocol": {"k": [2]}}), copy)
+    assert (copy / "runs" / "small" / "fused.k2.trec.gz").exists()
+    assert not (copy / "runs" / "small" / "fused.k1.trec.gz").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years of work")
+    with pytest.raises(ConflictError, match="no run directory"):
+        write_results(place.run(), tmp_path / "mine")
 
 
 def test_anyone_can_score_the_runs_again(results: Results, run_directory: Path) -> None:

@@ -59,7 +59,7 @@ def test_feedback_is_taken_from_the_top_in_rank_order_and_removed_for_every_k() 
 
 def test_a_k_larger_than_the_judged_documents_drops_the_topic_and_says_so() -> None:
     with pytest.raises(InputError, match=r"No topic .*fewer than 4 non-relevant documents \(1 topics\).*smaller k"):
-        episodes(Protocol(k=(1, 4)))
+        episodes(Protocol(k=(1, 4), negatives="judged"))
     with pytest.raises(InputError, match="fewer than 11 relevant documents"):
         episodes(Protocol(k=(11,)))
 
@@ -73,7 +73,7 @@ def test_k_zero_is_no_feedback() -> None:
 def test_topics_are_dropped_by_reason() -> None:
     qrels = {"good": JUDGED, "poor": {"d00": 2, "d01": 0}, "one-sided": dict.fromkeys(DOCS[:5], 2)}
     qrels["spent"] = {"d00": 2, "d02": 2, "d01": 0, "d03": 0}
-    found = episodes(Protocol(k=(2,)), qrels)
+    found = episodes(Protocol(k=(2,), negatives="judged"), qrels)
     assert found.topics == ["good"]
     assert found.dropped == {
         "the first ranking has fewer than 2 relevant documents": ["poor"],
@@ -87,7 +87,15 @@ def test_collections_that_judge_only_positives_use_unjudged_documents_and_say_so
     found = episodes(Protocol(k=(4,)), {"t": positives})
     assert feedback(found.kept[0], 4)[1] == ["d01", "d03", "d05", "d07"]
     assert found.facts["non-relevant feedback documents that are unjudged"] == 4
-    assert "judges only relevant documents" in found.notes[0]
+    assert "judges hardly any documents not relevant" in found.notes[0]
+    assert found.notes[1] == "Of the non-relevant feedback documents 100% are unjudged."
+
+
+def test_collections_that_judge_too_few_documents_not_relevant_use_unjudged_ones_too() -> None:
+    assert feedback(episodes(Protocol(k=(3,))).kept[0], 3)[1] == ["d01", "d03", "d05"]
+    found = episodes(Protocol(k=(4,)))
+    assert feedback(found.kept[0], 4)[1] == ["d01", "d03", "d05", "d09"]
+    assert "judges few documents not relevant" in found.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +112,7 @@ def test_where_non_relevant_feedback_comes_from(options: dict[str, Any], expecte
     found = episodes(Protocol(**{"k": (3,), **options}))
     assert feedback(found.kept[0], len(expected))[1] == expected
     if len(expected) == 5:
-        assert found.notes == ("Of the non-relevant feedback documents 40% are unjudged.",)
+        assert found.notes[-1] == "Of the non-relevant feedback documents 40% are unjudged."
 
 
 def test_least_judgements() -> None:

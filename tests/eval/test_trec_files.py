@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.formats.trec import falling, read_qrels, read_run, run_lines
+from eval.formats.trec import falling, qrels_lines, read_qrels, read_run, run_lines
 from index.errors import InputError
 from index.types import Ranking
 
@@ -105,3 +105,11 @@ def test_files_that_break_off(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(b"1 0 d1 1\n" * 1000)[:-12])
     with pytest.raises(InputError, match="breaks off"):
         read_qrels(path, Counter())
+
+
+def test_ids_with_white_space_are_encoded_in_files(tmp_path: Path) -> None:
+    path = tmp_path / "a.trec"
+    path.write_text(run_lines("a topic", Ranking.of(["with space", "with%sign", "plain"], [3.0, 2.0, 1.0]), "x"))
+    assert read_run(path)["a%20topic"].ids == ("with%20space", "with%sign", "plain")
+    path.write_text(qrels_lines("a topic", {"with\u00a0space": 1, "plain": 0}))
+    assert read_qrels(path, Counter()) == {"a%20topic": {"with%C2%A0space": 1, "plain": 0}}
