@@ -54,7 +54,8 @@ class QueryBuilder:
 
         `numbers` gives Lucene's document numbers of the documents in `query.like`.
         """
-        scored = [part for part in (self._text(query.text), self._terms(query.terms)) if part is not None]
+        words = self._text(query.text)
+        scored = [part for part in (words, self._terms(query.terms)) if part is not None]
         scored += self._like(query, reader, numbers)
         if not scored:
             return None
@@ -64,7 +65,7 @@ class QueryBuilder:
             return scored[0]
         builder = java_class(f"{_SEARCH}.BooleanQuery$Builder")()
         for position, part in enumerate(scored):
-            required = query.require_text and position == 0 and bool(query.text.strip())
+            required = query.require_text and position == 0 and words is not None
             role = occur.MUST if required else occur.SHOULD
             builder.add(part, role)
         if restrictions and not query.require_text:

@@ -100,6 +100,12 @@ def test_required_text_must_match_and_likeness_only_adds(lexical: LexicalView) -
     assert lexical.search(LexicalQuery(like=("unknown",)), 10).ids == ()
 
 
+def test_text_of_stop_words_alone_requires_nothing(lexical: LexicalView) -> None:
+    assert found(lexical, "the of", like=("sailing-03", "coffee-02"), require_text=True) == found(
+        lexical, "", like=("sailing-03", "coffee-02")
+    )
+
+
 def test_within_restricts_to_the_documents_named(lexical: LexicalView) -> None:
     assert found(lexical, "espresso beans", within=("coffee-00", "sailing-00", "nowhere")) == {"coffee-00"}
     assert found(lexical, "espresso beans", within=()) == set()
