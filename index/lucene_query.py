@@ -203,5 +203,5 @@ def _not(clause: Any) -> Any:
 
 
 def _unless_empty(query: Any) -> Any | None:
-    """None for a query without clauses: text that held only stop words."""
-    return None if query.toString() == "" else query
+    """None for a query without a term (text that held only stop words): Lucene prints each term as `field:term`."""
+    return query if ":" in query.toString() else None
