@@ -87,6 +87,9 @@ def build(
     encoder: Annotated[
         str, typer.Option(help="The embedding model: a hub name, a path, 'default', or 'none' for no vectors.")
     ] = "default",
+    max_tokens: Annotated[
+        int | None, typer.Option(help="Embed this much of a text; less is faster. [default: all the model reads]")
+    ] = None,
     conditioning: Annotated[
         Conditioning, typer.Option(help="How the embedding space is evened out.")
     ] = Conditioning.whitened,
@@ -122,7 +125,9 @@ def build(
     documents, report = _documents(source, python_docs, source_format, column, on_error)
     began = time.monotonic()
     with Progress("Indexing") as progress:
-        manifest = build_index(path, documents, options, encoder=_encoder(encoder), on_progress=progress.advance)
+        manifest = build_index(
+            path, documents, options, encoder=_encoder(encoder, max_tokens), on_progress=progress.advance
+        )
     seconds = time.monotonic() - began
     if as_json:
         answer = {"index": path.name, "path": str(path), "seconds": round(seconds, 3)}
@@ -214,12 +219,12 @@ def _open(path: Path) -> Index:
     return Index.open(path)
 
 
-def _encoder(name: str) -> Encoder | None:
+def _encoder(name: str, max_tokens: int | None) -> Encoder | None:
     if name == "none":
         return None
     from index.encoder import load_encoder
 
-    return load_encoder(name)
+    return load_encoder(name, max_tokens=max_tokens)
 
 
 def _documents(
@@ -238,15 +243,16 @@ def _documents(
         from index.pydocs import python_documents
 
         return python_documents(), report
-    columns = _pairs("--column", column, "=")
+    columns = _pairs("--column", column, "=", empty=True)
     return read_documents(source, format=source_format, columns=columns, on_error=on_error.value, report=report), report
 
 
-def _pairs(flag: str, values: Sequence[str], mark: str) -> dict[str, str]:
+def _pairs(flag: str, values: Sequence[str], mark: str, *, empty: bool = False) -> dict[str, str]:
+    """NAME=VALUE options as a dict; a value may be left out only where `empty` gives that a meaning."""
     pairs = {}
     for value in values:
         key, found, rest = value.partition(mark)
-        if not (key and found and rest):
+        if not (key and found and (rest or empty)):
             raise InputError(f"{flag} {value} is not usable.", f"Write it as NAME{mark}VALUE.")
         pairs[key] = rest
     return pairs

@@ -16,13 +16,14 @@ from typing import Literal, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from index.errors import NotFoundError, UnavailableError
+from index.errors import InputError, NotFoundError, UnavailableError
 
 Precision: TypeAlias = Literal["auto", "fp32", "bf16"]
 
 PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """The published all-MiniLM-L6-v2 weights (model.safetensors)."""
 
+_LEAST_TOKENS = 8  # the two marks around a text, and a few words
 # What a model needs: weights as safetensors (nothing that could carry code), tokenizer and configurations.
 _HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
 
@@ -50,13 +51,14 @@ class Encoder(Protocol):
         ...
 
 
-def load_encoder(name: str = "default", *, precision: Precision = "auto") -> Encoder:
+def load_encoder(name: str = "default", *, precision: Precision = "auto", max_tokens: int | None = None) -> Encoder:
     """Load a sentence encoder.
 
     `name` is "default" (the packaged all-MiniLM-L6-v2), the path of a model's directory, or the name of a model on the
     Hugging Face hub; only the last touches the network, and only for files that are not yet in its cache. Weights
     are read from safetensors alone and no code that comes with a model is run. `precision` "auto" computes in bf16
-    where the processor has instructions for it: vectors keep a cosine of 0.999 or more to those in fp32.
+    where the processor has instructions for it: vectors keep a cosine of 0.999 or more to those in fp32. `max_tokens`
+    reads only the beginning of longer texts: time goes with the tokens that are read.
 
     Raises NotFoundError where a path leads nowhere, UnavailableError where the packaged model is not installed or
     not the published one, where a model cannot be fetched, or where it cannot be loaded.
@@ -64,6 +66,8 @@ def load_encoder(name: str = "default", *, precision: Precision = "auto") -> Enc
     from index.encoder_bert import BertEncoder, native_bf16, read_shape
     from index.encoder_library import LibraryEncoder
 
+    if max_tokens is not None and max_tokens < _LEAST_TOKENS:
+        raise InputError(f"A model cannot read {max_tokens} tokens of a text.", f"Use {_LEAST_TOKENS} or more.")
     directory, known_as = _locate(name)
     checksum = _checksum(directory, known_as)
     if known_as == "default" and checksum != PACKAGED_SHA256:
@@ -75,8 +79,8 @@ def load_encoder(name: str = "default", *, precision: Precision = "auto") -> Enc
     shape = read_shape(directory)
     try:
         if shape is not None:
-            return BertEncoder(directory, shape, known_as, checksum, bf16=bf16)
-        return LibraryEncoder(directory, known_as, checksum, bf16=bf16)
+            return BertEncoder(directory, shape, known_as, checksum, bf16=bf16, max_tokens=max_tokens)
+        return LibraryEncoder(directory, known_as, checksum, bf16=bf16, max_tokens=max_tokens)
     except Exception as error:  # whatever the libraries make of a damaged or foreign model
         raise UnavailableError(
             f"The model {known_as!r} could not be loaded: {_first_line(error)}",

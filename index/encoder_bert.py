@@ -70,12 +70,15 @@ class _Layer:
 class BertEncoder:
     """A sentence encoder of BERT's shape on the processor. Satisfies `index.encoder.Encoder`."""
 
-    def __init__(self, directory: Path, shape: Shape, name: str, checksum: str, *, bf16: bool) -> None:
-        self.name, self.checksum, self.max_tokens = name, checksum, shape.max_tokens
+    def __init__(
+        self, directory: Path, shape: Shape, name: str, checksum: str, *, bf16: bool, max_tokens: int | None = None
+    ) -> None:
+        self.name, self.checksum = name, checksum
+        self.max_tokens = min(shape.max_tokens, max_tokens or shape.max_tokens)
         self._shape = shape
         self._tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(shape.max_tokens)
+        self._tokenizer.enable_truncation(self.max_tokens)
         weights = _Weights(directory, torch.bfloat16 if bf16 else torch.float32)
         self._words = weights["embeddings.word_embeddings.weight"]
         # Every token of a single text has type 0, so that one vector goes with its position.

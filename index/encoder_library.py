@@ -21,12 +21,13 @@ _MAX_TOKENS = 512  # where a model does not say
 class LibraryEncoder:
     """A sentence-transformers model on the processor. Satisfies `index.encoder.Encoder`."""
 
-    def __init__(self, directory: Path, name: str, checksum: str, *, bf16: bool) -> None:
+    def __init__(self, directory: Path, name: str, checksum: str, *, bf16: bool, max_tokens: int | None = None) -> None:
         self.name, self.checksum = name, checksum
         self._bf16 = bf16
         self._model = _load(directory)
         self._lock = threading.Lock()
-        self.max_tokens = int(self._model.max_seq_length or _MAX_TOKENS)
+        longest = int(self._model.max_seq_length or _MAX_TOKENS)
+        self.max_tokens = self._model.max_seq_length = min(longest, max_tokens or longest)
         self.dimension = int(self._run([""]).shape[1])
 
     def encode(

@@ -145,7 +145,7 @@ class Index:
             if self._encoder is None:
                 from index.encoder import load_encoder
 
-                self._encoder = load_encoder(wanted.name)
+                self._encoder = load_encoder(wanted.name, max_tokens=wanted.max_tokens)
         _check_encoder(self.manifest, self._encoder)
         return self._encoder
 

@@ -24,6 +24,7 @@ INDEX = "python"
 QUERY = "copy files"
 RELEVANT = ("shutil.copytree", "shutil.copy2")
 SHOWN = 10
+READ = 96  # tokens of a text that are embedded: the signature and what the first sentences say, in half the time
 
 app = typer.Typer()
 
@@ -94,7 +95,7 @@ def _build(path: Path, quiet: bool) -> None:
     if not quiet:
         typer.echo("Indexing the documentation of this Python (once) ...", err=True)
     try:
-        encoder = load_encoder("default")
+        encoder = load_encoder("default", max_tokens=READ)
     except UnavailableError as problem:
         typer.echo(f"Without embeddings: {problem}", err=True)
         encoder = None

