@@ -17,7 +17,7 @@ import pytest
 
 from index.errors import ConflictError, InputError, NotFoundError
 from index.index import Index
-from server.serve import _url, run
+from server.serve import _listen, _url, run
 from server.settings import Settings
 from server.store import Store
 
@@ -99,3 +99,11 @@ def test_an_address_that_does_not_exist() -> None:
 )
 def test_the_address_to_open(host: str, url: str) -> None:
     assert _url(host, 80) == url
+
+
+def test_answers_do_not_wait_for_acknowledgements(tmp_path: Path) -> None:
+    """Connections inherit TCP_NODELAY from the listening socket."""
+    with _listen(Settings(home=tmp_path, port=0)) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
