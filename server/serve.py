@@ -61,9 +61,13 @@ def run(settings: Settings, announce: Callable[[str], None]) -> None:
     Raises what kept the service from opening: a missing index, a taken port, a store that cannot be written.
     """
     import uvicorn
+    from threadpoolctl import threadpool_limits
 
     from server.app import create_app
 
+    # Requests run side by side: a product of 1000 x 384 that also spreads over all cores only makes them wait for each
+    # other (twice the latency on two busy cores).
+    threadpool_limits(1, user_api="blas")
     listener = _listen(settings)
     url = _url(settings.host, listener.getsockname()[1])
     _log_to_stderr(settings.log_level)
