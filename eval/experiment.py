@@ -110,6 +110,11 @@ def _check(experiment: Experiment, variants: Mapping[str, Sequence[Variant]]) ->
             f"Ranker {tuned[0]!r} has a grid, and no topics are for validation.",
             "Give the protocol's split a second share, or take the grid out.",
         )
+    if tuned and experiment.protocol.measured in ("validation", "all"):
+        raise InputError(
+            f"Ranker {tuned[0]!r} has a grid, and would be measured on the topics that choose from it.",
+            'Set measured = "test", or take the grid out.',
+        )
 
 
 def _load(experiment: Experiment, skip_missing: bool) -> tuple[list[Collection], dict[str, str]]:

@@ -56,7 +56,7 @@ def _panels(
     for panel, (title, names) in zip(panels, groups.items(), strict=True):
         for (ranker, style), lines in zip(_styles(analysis).items(), bands(names), strict=True):
             mean, low, high = lines.T
-            panel.fill_between(places, low, high, color=style["color"], alpha=0.10, linewidth=0)
+            panel.fill_between(places, low, high, color=style["color"], alpha=0.07, linewidth=0)
             panel.plot(places, mean, **style, label=ranker)
         panel.set_title(title, fontsize=9, loc="left", fontweight="bold")
         panel.set_xticks(list(places))

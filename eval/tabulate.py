@@ -122,15 +122,15 @@ def _compared(found: Comparison) -> Iterator[Cell]:
 
 
 def choices_table(analysis: Analysis) -> Table:
-    """Which hyper-parameters the validation topics chose."""
+    """Which hyper-parameters the validation topics chose: one row per ranker and collection, one column per seed."""
     rows: list[list[Cell]] = []
-    per_k = analysis.protocol.tune == "k"
     for ranker, spec in analysis.experiment.rankers.items():
         for name in analysis.collections if spec.grid else ():
-            for (seed, k), variant in analysis.chosen[name, ranker].items():
-                if per_k or k == analysis.protocol.k[0]:
-                    rows.append([ranker, name, str(seed), str(k) if per_k else "all", variant.label])
-    columns = ["ranker", "collection", "seed", "k", "choice"]
+            chosen = analysis.chosen[name, ranker]
+            for k in analysis.protocol.k if analysis.protocol.tune == "k" else analysis.protocol.k[:1]:
+                labels = [chosen[seed, k].label for seed in analysis.protocol.seeds]
+                rows.append([ranker, name, str(k) if analysis.protocol.tune == "k" else "all", *labels])
+    columns = ["ranker", "collection", "k", *(f"seed {seed}" for seed in analysis.protocol.seeds)]
     return Table("choices", "Hyper-parameters chosen on validation topics", columns, rows)
 
 

@@ -251,6 +251,7 @@ def test_a_missing_collection_stops_or_is_skipped_and_reported(place: Place) -> 
     [
         ({"protocol": {"k": [13]}}, "No topic of the collection 'small' is left"),
         ({"protocol": {"split": [0.5, 0.0, 0.5]}}, "'knn' has a grid, and no topics are for validation"),
+        ({"protocol": {"measured": "all"}}, "'knn' has a grid, and would be measured on the topics that choose"),
         ({"protocol": {"first": "bm26"}}, "no pipeline 'bm26'"),
         ({"rankers": {"x": {"pipeline": "fusd"}}}, "Did you mean 'fused'"),
     ],
