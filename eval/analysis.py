@@ -46,6 +46,7 @@ class Analysis:
         self.protocol, self.statistics = results.experiment.protocol, results.experiment.statistics
         self.rankers = list(results.experiment.rankers)
         self.collections = list(results.collections)
+        self.columns = [*self.collections, ALL] if len(self.collections) > 1 else self.collections
 
     @property
     def rounds(self) -> list[int]:
@@ -146,12 +147,12 @@ class Analysis:
 
     @cached_property
     def comparisons(self) -> dict[tuple[str, str], Comparison]:
-        """(ranker, collection or `mean`) -> the ranker against the baseline, corrected over this whole table."""
+        """(ranker, column) -> the ranker against the baseline, corrected over this whole table."""
         baseline = self.experiment.head.baseline
         others = [ranker for ranker in self.rankers if ranker != baseline]
         if not others:
             return {}
-        groups = {**{name: [name] for name in self.collections}, ALL: self.collections}
+        groups = {name: [name] if name != ALL else self.collections for name in self.columns}
         by_group = {name: self.compare(others, baseline, members) for name, members in groups.items()}
         found = {(ranker, name): by_group[name][i] for i, ranker in enumerate(others) for name in groups}
         p = corrected([comparison.corrected for comparison in found.values()], self.statistics.correction)

@@ -1,13 +1,13 @@
 """A run directory: everything that an experiment found, in files that other tools read.
 
-    config.toml        the configuration as resolved: `clickwise eval run` takes it again
-    versions.json      software and machine       indexes.json   the manifests of the indexes
-    topics.json        per collection: topics with their feedback, dropped topics, splits
-    qrels/NAME.qrels   the judgements that the figures are about (TREC)
-    runs/NAME/*.trec.gz   the rankings that the figures are about (TREC)
-    perquery.parquet   every measure of every topic
-    tables/            Markdown, LaTeX, CSV, JSON     figures/   SVG
-    summary.json       the main figures               report.html   all of it for people
+config.toml        the configuration as resolved: `clickwise eval run` takes it again
+versions.json      software and machine       indexes.json   the manifests of the indexes
+topics.json        per collection: topics with their feedback, dropped topics, splits
+qrels/NAME.qrels   the judgements that the figures are about (TREC)
+runs/NAME/*.trec.gz   the rankings that the figures are about (TREC)
+perquery.parquet   every measure of every topic
+tables/            Markdown, LaTeX, CSV, JSON     figures/   SVG
+summary.json       the main figures               report.html   all of it for people
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def _topics(found: CollectionResults) -> dict[str, Any]:
     episodes = found.bench.episodes.to_json()
     kept = [{**row, **texts[row["topic"]]} for row in episodes["kept"]]
     splits = {str(seed): dict(parts) for seed, parts in found.splits.items()}
-    return {**episodes, "kept": kept, "splits": splits, "excluded": dict(found.collection.excluded)}
+    return {**episodes, "kept": kept, "splits": splits, "excluded": dict(found.bench.excluded)}
 
 
 def _qrels(found: CollectionResults) -> Iterator[str]:

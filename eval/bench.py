@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
@@ -16,7 +17,7 @@ from eval.store import Store
 from index.errors import InputError, NotFoundError
 from index.generations import generation_path, read_current
 from index.manifest import Manifest
-from index.progress import Progress
+from index.progress import Progress, track
 from index.types import Query
 from ranking.config import specs_with
 from ranking.contract import Request
@@ -50,7 +51,19 @@ class Bench:
         try:
             read_current(self.path)
         except NotFoundError:
-            build_index_of(self.collection, self.experiment.index, self.path, self._encoder)
+            excluded: Counter[str] = Counter()
+            total = sum(1 for _ in track(self.collection.documents(excluded), f"Reading {self.collection.name}"))
+            self.store.write(self._reading, dict(excluded))
+            build_index_of(self.collection, self.experiment.index, self.path, self._encoder, total)
+
+    @property
+    def _reading(self) -> str:
+        return digest_of(["what was left out", self.path.name])
+
+    @property
+    def excluded(self) -> Counter[str]:
+        """What was left out of the collection's files, by reason."""
+        return self.collection.excluded + Counter(self.store.read(self._reading) or {})
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -119,8 +132,10 @@ class Bench:
         return without(self.collection.qrels[topic], self.episodes.unknown.get(topic, ()))
 
 
-def build_index_of(collection: Collection, options: IndexSpec, path: Path, encoder: Encoder | None = None) -> None:
-    """Index the documents of a collection. `encoder` replaces the one that the options name."""
+def build_index_of(
+    collection: Collection, options: IndexSpec, path: Path, encoder: Encoder | None = None, total: int | None = None
+) -> None:
+    """Index the documents of a collection, `total` of them. `encoder` replaces the one that the options name."""
     from index.build import BuildOptions, build_index
     from index.encoder import load_encoder
 
@@ -134,5 +149,5 @@ def build_index_of(collection: Collection, options: IndexSpec, path: Path, encod
         conditioning=options.conditioning,
         source=collection.spec.source or collection.spec.documents,
     )
-    with Progress(f"Indexing {collection.name}") as progress:
-        build_index(path, collection.documents(), chosen, encoder=encoder, on_progress=progress.advance)
+    with Progress(f"Indexing {collection.name}", total) as progress:
+        build_index(path, collection.documents(Counter()), chosen, encoder=encoder, on_progress=progress.advance)

@@ -20,9 +20,7 @@ app = typer.Typer(no_args_is_help=True)
 app.command()(log)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-RunDir = Annotated[
-    Path | None, typer.Option("--run", metavar="DIR", help="A run directory. [default: the newest one]")
-]
+RunDir = Annotated[Path | None, typer.Option("--run", metavar="DIR", help="A run directory. [default: the newest one]")]
 
 
 @app.callback()

@@ -73,15 +73,15 @@ class CollectionSpec:
 class Collection:
     """A test collection.
 
-    `documents` reads them anew at each call. `excluded` counts by reason what was left out of the files; it grows while
-    documents are read. `corpus` and `judgements` are hashes of the documents and of everything else.
+    `documents` reads them anew at each call, and counts by reason those that it leaves out; `excluded` has the same for
+    topics and judgements. `corpus` and `judgements` are hashes of the documents and of everything else.
     """
 
     name: str
     spec: CollectionSpec
     topics: Mapping[str, Topic]
     qrels: Qrels
-    documents: Callable[[], Iterator[Document]]
+    documents: Callable[[Counter[str]], Iterator[Document]]
     corpus: str
     excluded: Counter[str] = field(default_factory=Counter)
 
@@ -128,10 +128,10 @@ def _files(spec: CollectionSpec, folder: Path, excluded: Counter[str]) -> Parts:
     if not documents.exists():
         raise NotFoundError(f"There is no file or folder {documents}.", "Check the path of the documents.")
 
-    def read() -> Iterator[Document]:
+    def read(left_out: Counter[str]) -> Iterator[Document]:
         if spec.format in READERS:
-            return READERS[spec.format](documents, excluded)
-        return _counted(documents, spec, excluded)
+            return READERS[spec.format](documents, left_out)
+        return _counted(documents, spec, left_out)
 
     corpus = files_digest(documents, "corpus.jsonl*" if spec.source else "**/*")
     return Parts(_topics(topics), trec.read_qrels(qrels, excluded), read, digest_of([corpus, spec.format]))

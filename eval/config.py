@@ -1,23 +1,23 @@
 """An experiment as it is written down: one TOML file, every choice in it, ours as defaults.
 
-    name = "mine"
-    baseline = "bm25-qe"
-    measures = ["nDCG@20", "AP@100"]        # as ir_measures writes them; the first one is the tables'
-    [protocol]                              # eval/protocol.py
-    k = [2, 4, 8]
-    [user]                                  # eval/users.py, for feedback = "clicks"
-    model = "cascade"
-    [statistics]                            # eval/statistics.py
-    correction = "holm"
-    [index]                                 # how the collections are indexed
-    encoder = "default"
-    [rankers.knn]                           # eval/rankers.py
-    grid = { "knn.query_weight" = [0.5, 1.0, 2.0] }
-    [collections.med]                       # eval/collections.py
-    source = "med"
-    [published.robust04]                    # figures of others, to stand beside ours
-    "BM25-QE" = 0.4964
-    [pipelines.NAME]                        # more pipelines, as in clickwise.toml
+name = "mine"
+baseline = "bm25-qe"
+measures = ["nDCG@20", "AP@100"]        # as ir_measures writes them; the first one is the tables'
+[protocol]                              # eval/protocol.py
+k = [2, 4, 8]
+[user]                                  # eval/users.py, for feedback = "clicks"
+model = "cascade"
+[statistics]                            # eval/statistics.py
+correction = "holm"
+[index]                                 # how the collections are indexed
+encoder = "default"
+[rankers.knn]                           # eval/rankers.py
+grid = { "knn.query_weight" = [0.5, 1.0, 2.0] }
+[collections.med]                       # eval/collections.py
+source = "med"
+[published.robust04]                    # figures of others, to stand beside ours
+"BM25-QE" = 0.4964
+[pipelines.NAME]                        # more pipelines, as in clickwise.toml
 """
 
 from __future__ import annotations
@@ -232,5 +232,3 @@ def _published(table: Mapping[str, Any], source: str) -> dict[str, dict[str, flo
 def _given(spec: CollectionSpec) -> dict[str, Any]:
     """The options of a collection, less the empty ones, which would contradict each other when read again."""
     return {name: value for name, value in asdict(spec).items() if value != ""}
-
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -50,10 +49,6 @@ class CollectionResults:
     @property
     def collection(self) -> Collection:
         return self.bench.collection
-
-    @property
-    def excluded(self) -> Counter[str]:
-        return self.collection.excluded
 
 
 @dataclass(frozen=True)

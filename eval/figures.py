@@ -46,9 +46,7 @@ def by_round(analysis: Analysis) -> Figure:
     return _panels(analysis, analysis.rounds, "round", lambda names: analysis.bands(names, by_k=False))
 
 
-def _panels(
-    analysis: Analysis, places: Sequence[int], label: str, bands: Callable[[Sequence[str]], Floats]
-) -> Figure:
+def _panels(analysis: Analysis, places: Sequence[int], label: str, bands: Callable[[Sequence[str]], Floats]) -> Figure:
     groups: Mapping[str, Sequence[str]] = {name: [name] for name in analysis.collections}
     if len(groups) > 1:
         groups = {f"{ALL} of {len(groups)} collections": analysis.collections, **groups}
@@ -86,11 +84,12 @@ def gains(analysis: Analysis) -> Figure:
 def reliability(analysis: Analysis) -> Figure:
     """The share of topics that each ranker wins, ties and loses against the baseline, over all collections."""
     rows = [name for name in analysis.rankers if name != analysis.experiment.head.baseline]
-    rows.sort(key=lambda name: analysis.comparisons[name, ALL].losses - analysis.comparisons[name, ALL].wins)
+    against = {name: analysis.comparisons[name, analysis.columns[-1]] for name in rows}
+    rows.sort(key=lambda name: against[name].losses - against[name].wins)
     figure = _figure(7.2, 0.9 + 0.36 * len(rows))
     panel = _panel(figure)
     for place, name in enumerate(reversed(rows)):
-        found = analysis.comparisons[name, ALL]
+        found = against[name]
         start = -found.losses - found.ties / 2
         for count, colour in ((found.losses, LOST), (found.ties, TIED), (found.wins, WON)):
             share, left = count / found.topics, start / found.topics
@@ -173,7 +172,7 @@ def to_svg(figure: Figure, name: str) -> str:
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :]
-    for pattern in (r'id="', r'url\(#', r'href="#'):
+    for pattern in (r'id="', r"url\(#", r'href="#'):
         svg = re.sub(pattern, lambda found: f"{found[0]}{name}-", svg)
     return svg
 

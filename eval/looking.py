@@ -18,9 +18,7 @@ from index.errors import ClickwiseError, NotFoundError
 WIDTH = 58  # of one list, in characters
 
 
-def look(
-    path: Path, topic: str, collection: str, rankers: Sequence[str], k: int | None, depth: int
-) -> dict[str, Any]:
+def look(path: Path, topic: str, collection: str, rankers: Sequence[str], k: int | None, depth: int) -> dict[str, Any]:
     """Everything about one topic that `clickwise eval topic` shows.
 
     Raises NotFoundError for an unknown topic, ranker or k.
@@ -38,7 +36,7 @@ def look(
             raise NotFoundError(f"{path} has no ranker {ranker!r}.", f"It has {', '.join(run.rankers)}.")
     judged = _judged(path / "qrels" / f"{name}.qrels", topic)
     lists = {ranker: _list(path, name, ranker, at, topic)[:depth] for ranker in chosen}
-    feedback = episode["feedback"].get(str(at), {})
+    feedback = dict(sorted(episode["feedback"].get(str(at), {}).items(), key=lambda item: -item[1]))
     titles = _titles(path, name, [*feedback, *(doc for docs in lists.values() for doc in docs)])
     return {
         "collection": name,

@@ -81,9 +81,7 @@ class Protocol:
                 'Set residual = "control" (comparable between rankers), "seen" or "none".',
             )
         if not self.sessions and self.residual == "seen":
-            raise InputError(
-                'residual = "seen" needs a session.', 'Set rounds above 1, or residual = "candidates".'
-            )
+            raise InputError('residual = "seen" needs a session.', 'Set rounds above 1, or residual = "candidates".')
 
     @property
     def sessions(self) -> bool:

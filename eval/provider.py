@@ -28,9 +28,7 @@ class ArrayProvider(providers.Provider):  # type: ignore[misc] # ir_measures shi
 
     NAME = "arrays"
     SUPPORTED_MEASURES = (
-        measures._nDCG(
-            cutoff=AnyValue(), dcg=AnyValue(), gains=Choices(NOT_PROVIDED), judged_only=Choices(False)
-        ),
+        measures._nDCG(cutoff=AnyValue(), dcg=AnyValue(), gains=Choices(NOT_PROVIDED), judged_only=Choices(False)),
         measures._AP(cutoff=AnyValue(), rel=AnyValue(), judged_only=Choices(False)),
         measures._P(cutoff=AnyValue(), rel=AnyValue(), judged_only=Choices(False)),
         measures._R(cutoff=AnyValue(), rel=AnyValue(), judged_only=Choices(False)),

@@ -11,7 +11,7 @@ from importlib.resources import files
 from eval.analysis import ALL, Analysis
 from eval.protocol import Protocol
 from eval.tables import Table
-from eval.tabulate import p_text
+from eval.tabulate import p_equals
 from eval.toml import dumps
 
 SECTIONS = (
@@ -80,7 +80,7 @@ def finding(analysis: Analysis) -> str:
     return (
         f"The best of ours, {ours}, has a mean {measure} of {means[ours][ALL]:.3f} and {verdict}, the best of the "
         f"paper's methods ({means[paper][ALL]:.3f}): {found.difference:+.3f}, {1 - options.level:.0%} interval "
-        f"{found.low:+.3f} to {found.high:+.3f}, p {'' if p < 0.001 else '= '}{p_text(p)} (corrected for having chosen "
+        f"{found.low:+.3f} to {found.high:+.3f}, {p_equals(p)} (corrected for having chosen "
         f"the two by their means), {found.wins} topics better and {found.losses} worse."
     )
 

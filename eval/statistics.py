@@ -125,9 +125,7 @@ def randomisation(differences: Floats, resamples: int, random: np.random.Generat
     return (hits + 1.0) / (resamples + 1.0)
 
 
-def bootstrap(
-    values: Floats, weights: Floats, strata: Strata, resamples: int, random: np.random.Generator
-) -> Floats:
+def bootstrap(values: Floats, weights: Floats, strata: Strata, resamples: int, random: np.random.Generator) -> Floats:
     """Means of resampled topics, shape (resamples, m), of values of shape (n, m).
 
     Topics are drawn with replacement within their stratum (collection); the mean is that over strata, each counting by

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from eval.analysis import ALL, QUANTILES, Analysis
+from eval.analysis import QUANTILES, Analysis
 from eval.statistics import Comparison
 from eval.tables import Cell, Table, best_in_columns
 
@@ -35,18 +35,18 @@ def all_tables(analysis: Analysis) -> list[Table]:
 
 def main_table(analysis: Analysis) -> Table:
     """The primary measure of every ranker on every collection, with what differs from the baseline beyond chance."""
-    columns = [*analysis.collections, ALL]
+    columns = analysis.columns
     rows: list[list[Cell]] = [[name, *(analysis.means[name][at] for at in columns)] for name in analysis.rankers]
     marks = {}
     for i, ranker in enumerate(analysis.rankers):
         for j, column in enumerate(columns, start=1):
             found = analysis.comparisons.get((ranker, column))
             if found and found.corrected <= analysis.statistics.level:
-                marks[i, j] = f"{'+' if found.difference > 0 else '-'} p={p_text(found.corrected)}"
+                marks[i, j] = f"{'+' if found.difference > 0 else '-'} {p_equals(found.corrected)}"
     protocol = analysis.protocol
-    where = "all topics" if protocol.measured == "all" else f"{protocol.measured} topics"
-    ks = ", ".join(map(str, protocol.k))
-    caption = f"{analysis.experiment.primary} on {where}, mean over k = {ks} and {len(protocol.seeds)} splits"
+    where = f"{protocol.measured} topics, mean over {len(protocol.seeds)} splits and"
+    where = "all topics, mean over" if protocol.measured == "all" else where
+    caption = f"{analysis.experiment.primary} on {where} k = {', '.join(map(str, protocol.k))}"
     notes = [_meaning(analysis)] if analysis.comparisons else []
     return Table("main", caption, ["ranker", *columns], rows, notes, 3, best_in_columns(rows), marks)
 
@@ -174,9 +174,14 @@ def left_out_table(analysis: Analysis) -> Table:
     for name, found in analysis.results.collections.items():
         episodes = found.bench.episodes
         rows += [[name, f"topics dropped: {reason}", len(topics)] for reason, topics in episodes.dropped.items()]
-        rows += [[name, reason, count] for reason, count in found.collection.excluded.items()]
+        rows += [[name, reason, count] for reason, count in found.bench.excluded.items()]
         rows += [[name, what, count] for what, count in episodes.facts.items()]
     return Table("left-out", "What was left out, and counts of the feedback", ["collection", "what", "count"], rows)
+
+
+def p_equals(p: float) -> str:
+    """`p=.012`, or `p<.001`."""
+    return f"p{p_text(p)}" if p < 0.001 else f"p={p_text(p)}"
 
 
 def p_text(p: float) -> str:

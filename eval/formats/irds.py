@@ -38,7 +38,7 @@ def load(source: str, excluded: Counter[str]) -> Parts:
             f"ir_datasets could not read {name}: {type(error).__name__}: {error}.",
             "Check the network, or download the collection as its documentation says.",
         ) from error
-    return Parts(topics, qrels, lambda: read_documents(source), digest_of(source))
+    return Parts(topics, qrels, lambda _: read_documents(source), digest_of(source))
 
 
 def _topic(query: Any) -> Topic:

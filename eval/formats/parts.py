@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -11,9 +12,12 @@ from index.types import Document
 
 @dataclass(frozen=True)
 class Parts:
-    """What a collection is made of, as it was read. `corpus` is a hash of the documents or of where they are."""
+    """What a collection is made of, as it was read.
+
+    `documents` reads them and counts what it leaves out; `corpus` is a hash of them, or of where they are.
+    """
 
     topics: Mapping[str, Topic]
     qrels: Mapping[str, Mapping[str, int]]
-    documents: Callable[[], Iterator[Document]]
+    documents: Callable[[Counter[str]], Iterator[Document]]
     corpus: str

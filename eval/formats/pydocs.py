@@ -30,7 +30,7 @@ def load(excluded: Counter[str]) -> Parts:
     return Parts(*parts, _documents, _corpus())
 
 
-def _documents() -> Iterator[Document]:
+def _documents(excluded: Counter[str]) -> Iterator[Document]:
     from index.pydocs import python_documents
 
     return python_documents()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections import namedtuple
+from collections import Counter, namedtuple
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -20,7 +20,7 @@ def test_a_beir_folder(tmp_path: Path) -> None:
     found = load_collection("small", CollectionSpec("small"), tmp_path)
     assert list(found.topics) == list(topics())
     assert found.qrels["coffee-q0"] == grades("coffee-q0")
-    assert [doc.id for doc in found.documents()] == [doc.id for doc in small_corpus()]
+    assert [doc.id for doc in found.documents(Counter())] == [doc.id for doc in small_corpus()]
     assert not found.judges_negatives()
     assert not found.excluded
 
@@ -56,7 +56,7 @@ def test_the_papers_collections_by_their_files(tmp_path: Path, write: object, sp
     found = load_collection("it", chosen, tmp_path / "it")
     assert list(found.topics) == list(topics())
     assert found.topics["coffee-q0"].query(chosen.query) == query
-    assert {doc.id for doc in found.documents()} >= {doc.id for doc in small_corpus()}
+    assert {doc.id for doc in found.documents(Counter())} >= {doc.id for doc in small_corpus()}
 
 
 def test_topics_and_judgements_without_each_other_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -75,10 +75,11 @@ def test_bad_documents_can_be_skipped_and_are_counted(tmp_path: Path) -> None:
     with (folder / "corpus.jsonl").open("a") as file:
         file.write("{broken\n")
     found = load_collection("small", CollectionSpec("small", on_error="skip"), tmp_path)
-    assert len(list(found.documents())) == 60
-    assert found.excluded == {"documents that could not be read": 1}
+    excluded: Counter[str] = Counter()
+    assert len(list(found.documents(excluded))) == 60
+    assert excluded == {"documents that could not be read": 1}
     with pytest.raises(InputError, match=r"corpus\.jsonl:61"):
-        list(load_collection("small", CollectionSpec("small"), tmp_path).documents())
+        list(load_collection("small", CollectionSpec("small"), tmp_path).documents(Counter()))
 
 
 def test_hashes_follow_the_content(tmp_path: Path) -> None:
@@ -178,7 +179,7 @@ def test_a_dataset_of_ir_datasets(tmp_path: Path) -> None:
         "judgements that repeat an earlier line": 1,
         "judgements of a grade below 0, taken as 0": 1,
     }
-    assert [(doc.id, doc.title, doc.text) for doc in found.documents()] == [
+    assert [(doc.id, doc.title, doc.text) for doc in found.documents(Counter())] == [
         ("d1", "title d1", "body d1"),
         ("d2", "title d2", "body d2"),
     ]
@@ -204,3 +205,13 @@ def test_datasets_that_cannot_be_used(tmp_path: Path, ir_datasets: dict[str, obj
     )
     with pytest.raises(UnavailableError, match="could not read offline: OSError: no network"):
         load_collection("o", CollectionSpec("irds:offline"), tmp_path)
+
+
+def test_pydocs_comes_along() -> None:
+    found = load_collection("pydocs", CollectionSpec("pydocs", relevant=2), Path("nowhere"))
+    assert len(found.topics) >= 60
+    assert all(topic.title and topic.description and topic.narrative for topic in found.topics.values())
+    assert found.judges_negatives(8)
+    relevant = [sum(grade >= 1 for grade in judged.values()) for judged in found.qrels.values()]
+    assert sum(relevant) / len(relevant) >= 20
+    assert not found.excluded

@@ -81,7 +81,7 @@ def test_what_is_wrong_is_named(change: dict[str, Any], problem: str) -> None:
 
 
 def test_files_that_are_not_usable(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match=r"no experiment nothing\. Name a file, or one of feedback"):
+    with pytest.raises(NotFoundError, match=r"no experiment nothing\. Name a file, or one of clicks, feedback"):
         read_config("nothing")
     path = tmp_path / "bad.toml"
     path.write_text("name = ")

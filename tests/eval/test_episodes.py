@@ -27,7 +27,7 @@ SPEC = CollectionSpec("here", relevant=2)
 
 def collection(qrels: Mapping[str, Mapping[str, int]], spec: CollectionSpec = SPEC, **topic: str) -> Collection:
     topics = {name: Topic(name, title="words", **topic) for name in qrels}
-    return Collection("made", spec, topics, qrels, lambda: iter(()), "corpus")
+    return Collection("made", spec, topics, qrels, lambda _: iter(()), "corpus")
 
 
 def episodes(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from eval.analysis import ALL, Analysis
+from eval.bench import Bench
 from eval.config import merged, parse_config, read_config
 from eval.experiment import Results, run_experiment
 from eval.jobs import Job, Jobs
@@ -165,9 +166,7 @@ def test_means_are_over_test_topics_seeds_and_k(results: Results) -> None:
         values += [found.measured[Job(variant, k)].rounds[1]["nDCG@5"][mask].mean() for k in (1, 2)]
     assert analysis.means["fused"]["small"] == pytest.approx(np.mean(values))
     comparison = analysis.comparisons["fused", "small"]
-    assert comparison.difference == pytest.approx(
-        analysis.means["fused"]["small"] - analysis.means["bm25-qe"]["small"]
-    )
+    assert comparison.difference == pytest.approx(analysis.means["fused"]["small"] - analysis.means["bm25-qe"]["small"])
     summary: dict[str, Any] = analysis.summary()
     ours, paper = summary["best_of_ours"], summary["best_of_paper"]
     gain = summary["mean_ndcg20"][ours] - summary["mean_ndcg20"][paper]
@@ -222,6 +221,10 @@ def test_the_protocol_on_the_papers_file_formats(
     assert len(found.topics) >= 15
     analysis = Analysis(results)
     assert analysis.means["bm25-qe"][ALL] > 0.5
+    if write is write_covid:
+        again = Bench(found.collection, results.experiment, found.bench.store)
+        assert again.excluded == found.bench.excluded  # though nothing is read again
+        assert again.excluded["papers without a cord_uid"] == 1
     if write is write_news:  # the query is the title of an article, which is not among the answers
         episode = found.bench.episodes.kept[0]
         assert episode.query == topics()[episode.topic]
