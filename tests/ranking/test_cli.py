@@ -184,7 +184,7 @@ def test_what_cannot_be_done_is_one_line(call: Call, words: tuple[str, ...]) -> 
 def test_an_index_with_vectors_is_searched_with_them(
     call: Call, dense_index: Index, encoder: HashingEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("index.encoder.load_encoder", {encoder.name: encoder}.__getitem__)
+    monkeypatch.setattr("index.encoder.load_encoder", lambda name, **options: {encoder.name: encoder}[name])
     found = call(QUERY, "--index", str(dense_index.path), "--relevant", "sailing-02", "--explain", "--json")
     assert found["pipeline"] == "fused"
     assert set(found["hits"][0]["stages"]) == {stage.name for stage in load_specs()["fused"].stages}

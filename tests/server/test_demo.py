@@ -27,7 +27,7 @@ DOCUMENTS = [
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("index.pydocs.python_documents", lambda: iter(DOCUMENTS))
-    monkeypatch.setattr("index.encoder.load_encoder", lambda name: HashingEncoder())
+    monkeypatch.setattr("index.encoder.load_encoder", lambda name, **options: HashingEncoder())
     return tmp_path
 
 
@@ -70,7 +70,7 @@ def test_the_index_is_built_once(place: Path, capsys: pytest.CaptureFixture[str]
 def test_without_the_model_words_alone_have_to_do(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def missing(name: str) -> None:
+    def missing(name: str, **options: object) -> None:
         raise UnavailableError("The default embedding model is not installed.", "Install it.")
 
     monkeypatch.setattr("index.encoder.load_encoder", missing)

@@ -46,14 +46,27 @@ def corpus() -> Iterator[Document]:
     yield Document("lamp", "The vivarium", "Choose the heating lamp and the thermostat by the size of the vivarium.")
 
 
+# The tests of the page know what is found by which words, so theirs is a `fused` that ranks only what has the words.
+PIPELINES = """
+[pipelines.fused]
+stages = [
+  { name = "qe", part = "rocchio" },
+  { name = "knn", part = "knn", candidates = "qe" },
+  { name = "probe", part = "probe", candidates = "qe" },
+  { name = "sum", part = "combsum", inputs = ["probe", "knn", "qe"], normalisation = "z-score" },
+]
+"""
+
+
 @contextmanager
 def serving(home: Path) -> Iterator[str]:
     """The address of the real application, with one small index, on a free port of this machine."""
     encoder = HashingEncoder()
     build_index(home / "pets", corpus(), encoder=encoder)
+    (home / "clickwise.toml").write_text(PIPELINES, encoding="utf-8")
 
     def open_service(settings: Settings) -> Service:
-        catalog = Catalog({"pets": Index.open(home / "pets", encoder=encoder)}, load_specs(None))
+        catalog = Catalog({"pets": Index.open(home / "pets", encoder=encoder)}, load_specs(home / "clickwise.toml"))
         return Service(catalog, Store.open(settings.store_address), settings)
 
     warm = threading.Event()
