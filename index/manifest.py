@@ -85,28 +85,3 @@ class Manifest:
         if stored["space"] is not None:
             stored["space"] = SpaceInfo(**stored["space"])
         return cls(**stored)
-
-    def require(self, **wanted: object) -> None:
-        """Refuse the index where it was built otherwise than `wanted` (None: no wish).
-
-        Keys: analyzer, layout, k1, b, encoder (a checksum), conditioning (a kind). Raises ConflictError naming
-        every difference.
-        """
-        actual = {
-            "analyzer": self.analyzer,
-            "layout": self.layout,
-            "k1": self.k1,
-            "b": self.b,
-            "encoder": self.encoder.checksum if self.encoder else "none",
-            "conditioning": self.space.kind if self.space else "none",
-        }
-        differing = [
-            f"{name} {actual[name]} instead of {wish}"
-            for name, wish in wanted.items()
-            if wish is not None and actual[name] != wish
-        ]
-        if differing:
-            raise ConflictError(
-                f"The index was built with {', '.join(differing)}.",
-                "Change the configuration to fit, or rebuild the index with 'clickwise index build --overwrite'.",
-            )

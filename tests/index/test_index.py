@@ -259,15 +259,6 @@ def test_a_model_with_other_weights_is_refused(new_index: NewIndex) -> None:
         Index.open(index.path, encoder=other)
 
 
-def test_a_configuration_that_does_not_fit_is_refused(new_index: NewIndex) -> None:
-    manifest = new_index(vectors=False).manifest
-    manifest.require(analyzer="english", k1=0.9, encoder=None)
-    with pytest.raises(
-        ConflictError, match="analyzer english instead of german, conditioning none instead of whitened"
-    ):
-        manifest.require(analyzer="german", conditioning="whitened")
-
-
 def test_without_vectors_encoding_says_so(lexical_index: Index) -> None:
     assert lexical_index.view().vectors is None
     with pytest.raises(UnavailableError, match="has no vectors"):
