@@ -53,7 +53,7 @@ stages = [
   { name = "qe", part = "rocchio" },
   { name = "knn", part = "knn", candidates = "qe" },
   { name = "probe", part = "probe", candidates = "qe" },
-  { name = "sum", part = "combsum", inputs = ["probe", "knn", "qe"], normalisation = "z-score" },
+  { name = "sum", part = "combsum", inputs = ["probe", "knn", "qe"], weights = [1,1,0.25], normalisation = "z-score" },
 ]
 """
 
