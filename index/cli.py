@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from index.errors import InputError
-from index.places import Locate, locate, name_for
+from index.places import Locate, check_name, locate, name_for
 
 if TYPE_CHECKING:
     from index.encoder import Encoder
@@ -110,6 +110,8 @@ def build(
         if analyzer != "english":
             raise InputError("--analyzer and --language were both given.", "Give one of them.")
         analyzer = "english" if language == "en" else language
+    if name:
+        check_name(name)
     path = out or _located(context, name or (PYTHON_DOCS if python_docs else name_for(source or "")), home)
     options = BuildOptions(
         analyzer=analyzer,
@@ -135,6 +137,8 @@ def build(
         return
     _say_what_was_bad(report)
     typer.echo(f"Built {path}: {manifest.documents:,} documents in {seconds:.1f} s.")
+    if not manifest.documents:
+        typer.echo("The source holds no documents: check that it is the right one.", err=True)
 
 
 @app.command()

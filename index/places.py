@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Protocol
 
+from index.errors import InputError
+
 HOME = Path(".clickwise")
 
 
@@ -24,6 +26,23 @@ def is_path(name: str) -> bool:
 def locate(name: str, home: Path | None = None) -> Path:
     """The plain rule, without a configuration: a path as it is, a name in the folder `indexes` under home."""
     return Path(name) if is_path(name) else (home or HOME) / "indexes" / name
+
+
+def indexes_in(home: Path) -> dict[str, Path]:
+    """The indexes under a home folder, by name. What a build that failed has left behind is none."""
+    folder = home / "indexes"
+    if not folder.is_dir():
+        return {}
+    return {path.name: path for path in sorted(folder.iterdir()) if (path / "current").exists()}
+
+
+def check_name(name: str) -> str:
+    """The name of an index to be made; InputError where it would lead out of its folder or hide in it."""
+    if is_path(name) or not re.fullmatch(r"[\w-][\w. -]*", name):
+        raise InputError(
+            f"{name!r} cannot be the name of an index.", "Use letters, digits, - and _; --out takes a directory."
+        )
+    return name
 
 
 def name_for(source: str) -> str:

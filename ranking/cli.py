@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol, runtime_checkable
 import typer
 
 from index.errors import InputError, NotFoundError
-from index.places import HOME, locate
+from index.places import HOME, indexes_in, locate
 
 if TYPE_CHECKING:
     from ranking.pipeline import PipelineSpec
@@ -105,6 +105,4 @@ def _place(context: typer.Context, index: str | None, home: Path | None, config:
         return context.obj.place(index, home, config)
     from ranking.config import load_specs
 
-    folder = (home or HOME) / "indexes"
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    return Place(locate(index or only_index(names), home), load_specs(config))
+    return Place(locate(index or only_index(list(indexes_in(home or HOME))), home), load_specs(config))

@@ -47,7 +47,10 @@ class Catalog:
         """
         wanted = name or self.default_index
         if wanted is None:
-            error = InputError("No index is named, and there are several.", f"Valid: {', '.join(self.indexes)}.")
+            error = InputError(
+                "No index is named, and there are several.",
+                f"Name one in `index`, or start with serve --index: {', '.join(self.indexes)}.",
+            )
             error.field = "index"
             raise error
         _among(self.indexes, wanted, "index")

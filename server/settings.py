@@ -24,6 +24,7 @@ from pydantic_settings import (
 )
 
 from index.errors import InputError, NotFoundError
+from index.places import indexes_in
 
 PREFIX: Final = "CLICKWISE_"
 DEFAULT_CONFIG: Final = Path("clickwise.toml")
@@ -75,13 +76,10 @@ class Settings(BaseSettings):
         return self.store_url or f"sqlite:///{self.home / 'store.db'}"
 
     def index_paths(self) -> dict[str, Path]:
-        """Every index that is named, or else every folder under home/indexes, by name."""
+        """Every index that is named, or else every one under home/indexes, by name."""
         if self.indexes:
             return dict(sorted(self.indexes.items()))
-        folder = self.home / "indexes"
-        if not folder.is_dir():
-            return {}
-        return {path.name: path for path in sorted(folder.iterdir()) if path.is_dir() and path.name[0] not in "._"}
+        return indexes_in(self.home)
 
     def index_path(self, name: str) -> Path:
         """Where the index of this name is or would be."""

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from index.places import indexes_in
 from server import cli
+from server.settings import Settings
 
 ROWS = [
     {"_id": "cat", "title": "Cats", "text": "Cats sleep all day.", "metadata": {"year": 2020, "kind": "pet"}},
@@ -154,3 +156,25 @@ def test_info_tells_how_the_index_was_built(call: Any) -> None:
 )
 def test_what_cannot_be_done_is_refused_with_its_mend(refused: Any, arguments: list[str], told: str) -> None:
     assert told in refused(*arguments)
+
+
+def test_what_a_failed_build_leaves_behind_is_no_index(place: Path, call: Any, refused: Any) -> None:
+    call("build", "animals.jsonl", "--encoder", "none")
+    (place / "broken.jsonl").write_text('{"_id": "a", "text": "cut', encoding="utf-8")
+    assert "broken.jsonl:1" in refused("build", "broken.jsonl", "--encoder", "none")
+    assert list(indexes_in(place / ".clickwise")) == ["animals"]
+    assert Settings().index_paths().keys() == {"animals"}
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/b", "..", ".hidden"])
+def test_a_name_stays_in_its_folder(place: Path, refused: Any, name: str) -> None:
+    assert "cannot be the name of an index" in refused("build", "animals.jsonl", "--name", name)
+    assert not (place.parent / "evil").exists()
+
+
+def test_a_source_without_documents_is_said(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "empty.jsonl").write_text("", encoding="utf-8")
+    assert cli.run(["index", "build", "empty.jsonl", "--encoder", "none"]) == 0
+    out, err = capsys.readouterr()
+    assert "0 documents" in out
+    assert err == "The source holds no documents: check that it is the right one.\n"

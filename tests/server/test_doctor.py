@@ -105,6 +105,7 @@ def test_every_index_is_opened(settings: Settings) -> None:
     assert "index build" in by_name(doctor.indexes(settings))["Indexes"].detail
     build_index(settings.home / "indexes" / "good", [Document("a", text="words")])
     (settings.home / "indexes" / "bad").mkdir()
+    (settings.home / "indexes" / "bad" / "current").write_text("damaged")
     found = by_name(doctor.indexes(settings))
     assert found["Index good"].status == "ok"
     assert "documents: 1," in found["Index good"].detail

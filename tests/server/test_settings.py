@@ -53,9 +53,11 @@ def test_tables_from_the_environment_join_those_of_the_file(monkeypatch: pytest.
     assert settings.index_path("third") == Path(".clickwise/indexes/third")
 
 
-def test_indexes_default_to_the_folders_at_home() -> None:
-    for name in ("b", "a", ".hidden"):
+def test_indexes_default_to_those_at_home() -> None:
+    for name in ("b", "a", "left-by-a-failed-build"):
         Path(".clickwise/indexes", name).mkdir(parents=True)
+    for name in ("b", "a"):
+        Path(".clickwise/indexes", name, "current").touch()
     Path(".clickwise/indexes/file").touch()
     assert list(load_settings().index_paths()) == ["a", "b"]
 
