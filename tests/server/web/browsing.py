@@ -102,6 +102,15 @@ class Watch:
         if request.method == "POST":
             self.posts.append((urlsplit(request.url).path, request.post_data_json))
 
+    def expected(self, page: Page, text: str, times: int) -> None:
+        """The page has reported this trouble, so often, and no other; forget it. Reports may come after the page."""
+        for _ in range(1000):
+            if len(self.trouble) >= times:
+                break
+            page.evaluate("() => new Promise(requestAnimationFrame)")
+        assert [text in line for line in self.trouble] == [True] * times
+        self.trouble.clear()
+
     def sent(self, path: str) -> list[dict[str, Any]]:
         return [body for where, body in self.posts if where == path]
 

@@ -73,12 +73,12 @@ def test_a_server_that_warms_up_is_asked_again(visit: Opener) -> None:
     expect(page.get_by_role("alert")).to_contain_text("Not yet. Wait.")
     expect(page.locator(".hit")).to_have_count(10)
     expect(page.get_by_role("alert")).to_be_hidden()
-    assert ["status of 503" in line for line in watch.trouble] == [True]
-    watch.trouble.clear()
+    watch.expected(page, "status of 503", times=1)
 
 
 def test_nothing_found_is_said(visit: Opener) -> None:
     page, _ = visit()
+    expect(page.get_by_label("Search", exact=True)).to_be_focused()
     page.keyboard.type("xylophone")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Nothing found")).to_be_visible()
@@ -104,8 +104,7 @@ def test_problems_are_told_with_advice(visit: Opener) -> None:
     expect(page.locator(".hit")).to_have_count(10)
     expect(problem).to_be_hidden()
     assert all(name.startswith("snake/") for name in ids(page))
-    assert ["status of 422" in line for line in watch.trouble] == [True, True]
-    watch.trouble.clear()
+    watch.expected(page, "status of 422", times=2)
 
 
 def test_a_long_document_is_shown_in_parts(visit: Opener) -> None:
@@ -166,5 +165,4 @@ def test_a_document_has_an_address_of_its_own(visit: Opener) -> None:
     assert watch.posts == []
     page.goto(f"{page.url}?doc=no+such")
     expect(reader.get_by_role("alert")).to_contain_text("no such")
-    assert ["status of 404" in line for line in watch.trouble] == [True]
-    watch.trouble.clear()
+    watch.expected(page, "status of 404", times=1)
