@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from index.errors import ConflictError, NotFoundError, UnavailableError
-from index.vectors import Single, sync_directory, widen
+from index.vectors import Single, sync, widen
 
 DenseKind: TypeAlias = Literal["flat", "hnsw"]
 Rows = npt.NDArray[np.int64]
@@ -109,7 +109,7 @@ class DenseIndex:
             with open(draft, "rb") as file:
                 os.fsync(file.fileno())
             os.replace(draft, path)
-            sync_directory(path.parent)
+            sync(path.parent)
         except (OSError, RuntimeError) as error:
             draft.unlink(missing_ok=True)
             raise UnavailableError(

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from index.errors import ClickwiseError, ConflictError, NotFoundError, UnavailableError
+from index.vectors import sync
 
 KEPT = 2  # generations that stay on disk: the current one and the one before
 
@@ -67,7 +68,7 @@ def write_current(directory: Path, current: Current) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(fresh, directory / "current")
-        _sync(directory)
+        sync(directory)
 
 
 @contextmanager
@@ -108,7 +109,7 @@ def new_generation(directory: Path) -> Iterator[tuple[str, Path]]:
         with file_errors("the index", directory):
             _sync_tree(building)
             os.rename(building, root / name)
-            _sync(root)
+            sync(root)
         write_current(directory, Current(name, 0))
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
@@ -136,12 +137,4 @@ def file_errors(what: str, where: Path) -> Iterator[None]:
 
 def _sync_tree(root: Path) -> None:
     for path in [*root.rglob("*"), root]:
-        _sync(path)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync(path)

@@ -101,7 +101,7 @@ class VectorFile:
             file.flush()
             os.fsync(file.fileno())
         if first == 0:
-            sync_directory(self.path.parent)  # the file may be new: its name has to survive as well
+            sync(self.path.parent)  # the file may be new: its name has to survive as well
 
     def open(self, rows: int) -> Half:
         """The first `rows` rows as a read-only memory map (rows, dimension); a plain empty array for none.
@@ -133,9 +133,9 @@ def _halve(vectors: npt.NDArray[np.floating]) -> Half:
     return halves
 
 
-def sync_directory(directory: Path) -> None:
-    """Make the names of new or renamed files in a directory durable."""
-    descriptor = os.open(directory, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Make a file's content, or the names of new and renamed files in a directory, durable."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
