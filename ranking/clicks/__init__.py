@@ -1,0 +1,1 @@
+"""From raw clicks to feedback and training signal that can be trusted."""
