@@ -1,0 +1,318 @@
+"""A click log on disk: a directory of Parquet files, written in a stream and read in a stream.
+
+    LOG/impressions/part-00000000-1f3a5c7e.parquet
+    LOG/events/part-00000000-1f3a5c7e.parquet      the events of exactly those pages, in the order of the pages
+
+A log that `LogWriter` wrote says so in its files, and is read by merging the two. Any other log with these columns, its
+rows in whatever order, is read by way of a partition on disk. Neither ever has to fit into memory.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from index.errors import ConflictError, InputError, NotFoundError
+from index.vectors import sync
+from ranking.clicks.pages import Page, Pages
+from ranking.clicks.schema import EVENTS, IMPRESSIONS
+from ranking.clicks.spill import Stream, together
+
+BATCH: Final = 16_384
+"""Pages that are read at a time."""
+GROUP: Final = 65_536
+"""Pages of one row group: what a writer holds in memory."""
+PART: Final = 4_194_304
+"""Pages of one file."""
+_TABLES: Final = {"impressions": IMPRESSIONS, "events": EVENTS}
+_ALIGNED: Final = {b"clickwise.order": b"aligned"}  # in the schema of a file: its events come in the order of its pages
+
+
+@dataclass(slots=True)
+class Joining:
+    """What did not fit together while pages met their events: `orphans` are events whose page the log does not have,
+    `repeated` the impressions whose query_id had come before (the first one stays)."""
+
+    orphans: int = 0
+    repeated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ClickLog:
+    """A click log that is there to be read."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: str | Path) -> ClickLog:
+        """The log at a path. Raises NotFoundError where there is none, InputError where its files are not usable."""
+        log = cls(Path(path))
+        if not log.files("impressions"):
+            raise NotFoundError(f"There is no click log at {path}.", "Make one with 'clickwise clicks convert'.")
+        for table in _TABLES:
+            for file in log.files(table):
+                _check(file, table)
+        return log
+
+    @classmethod
+    def write(cls, path: str | Path, pages: Iterable[Pages | Page], *, append: bool = False) -> ClickLog:
+        """Write pages to a new log, or `append` them to one. Errors: see `LogWriter`."""
+        with LogWriter(path, append=append) as writer:
+            for item in pages:
+                writer.add(item)
+        return cls.open(path)
+
+    def files(self, table: str) -> list[Path]:
+        """The Parquet files of `impressions` or of `events`, in their order."""
+        return sorted(path for path in (self.path / table).glob("*.parquet") if not path.name.startswith("."))
+
+    def count(self, table: str) -> int:
+        """The number of rows of `impressions` or of `events`; reads the files' footers only."""
+        return sum(int(pq.read_metadata(file).num_rows) for file in self.files(table))
+
+    @property
+    def aligned(self) -> bool:
+        """Whether events lie in the order of their pages, as `LogWriter` puts them."""
+        impressions, events = self.files("impressions"), {file.name for file in self.files("events")}
+        return all(file.name in events and _is_aligned(file) for file in impressions)
+
+    def pages(self, batch: int = BATCH, *, joining: Joining | None = None, partition: bool = False) -> Iterator[Pages]:
+        """The pages with their events, at most `batch` at a time.
+
+        An aligned log comes in its order. Any other, and every one with `partition`, comes in an order by hash, and
+        what does not fit together is left out and counted in `joining`: events without a page, pages of one id.
+        Raises InputError for a file that cannot be read, ConflictError for one that claims to be aligned and is not.
+        """
+        report = Joining() if joining is None else joining
+        with _reading(self.path):
+            if self.aligned and not partition:
+                for file in self.files("impressions"):
+                    yield from _merged(file, self.path / "events" / file.name, batch)
+                return
+            streams = [Stream(schema, self._batches(table, schema)) for table, schema in _TABLES.items()]
+            for impressions, events in together(streams, "query_id"):
+                yield from _joined(impressions, events, report).slices(batch)
+
+    def _batches(self, table: str, schema: Any) -> Iterator[Any]:
+        for file in self.files(table):
+            yield from _rows(file, schema, BATCH)
+
+
+class LogWriter:
+    """Writes pages to a log; a context manager. What it wrote becomes visible at its end, all of it or nothing.
+
+    Raises, at the call, ConflictError where there is a log already and `append` is not set, and InputError where the
+    folder cannot be made.
+    """
+
+    def __init__(self, path: str | Path, *, append: bool = False, group: int = GROUP, part: int = PART) -> None:
+        self.path = Path(path)
+        self.written = 0  # pages
+        log = ClickLog(self.path)
+        if not append and any(log.files(table) for table in _TABLES):
+            raise ConflictError(
+                f"There is a click log at {path} already.", "Name another folder, or add to this one with --append."
+            )
+        if self.path.is_file():
+            raise InputError(f"{path} is a file.", "Name a folder.")
+        self._group, self._part, self._part_rows = group, part, 0
+        self._number = len(log.files("impressions"))
+        self._held: list[Pages] = []
+        self._held_rows = 0
+        self._rows: list[Page] = []
+        self._open: dict[str, Any] = {}
+        self._parts: list[str] = []
+
+    def add(self, item: Pages | Page) -> None:
+        """One more page, or many."""
+        if isinstance(item, Page):
+            self._rows.append(item)
+            if len(self._rows) >= min(self._group, 4096):
+                self._add_rows()
+        else:
+            self._add_rows()
+            for pages in item.slices(self._group):
+                self._add(pages)
+
+    def __enter__(self) -> LogWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._add_rows()
+                self._flush()
+                self._close()
+                self._publish()
+        finally:
+            for writer in self._open.values():
+                writer.close()
+            for name in self._parts:
+                for table in _TABLES:
+                    self._hidden(table, name).unlink(missing_ok=True)
+
+    def _add_rows(self) -> None:
+        if self._rows:
+            self._add(Pages.of(self._rows))
+            self._rows = []
+
+    def _add(self, pages: Pages) -> None:
+        self._held.append(pages)
+        self._held_rows += len(pages)
+        if self._held_rows >= self._group:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Write what is held as one row group."""
+        if not self._held:
+            return
+        writers = self._open or self._begin()
+        for table, schema in _TABLES.items():
+            batches = [getattr(pages, table) for pages in self._held]
+            writers[table].write_table(pa.Table.from_batches(batches, schema))
+        self.written += self._held_rows
+        self._part_rows += self._held_rows
+        self._held, self._held_rows = [], 0
+        if self._part_rows >= self._part:
+            self._close()
+
+    def _begin(self) -> dict[str, Any]:
+        # The random end keeps two writers that append at the same time from taking one name.
+        name = f"part-{self._number:08d}-{secrets.token_hex(4)}.parquet"
+        self._number, self._part_rows = self._number + 1, 0
+        self._parts.append(name)
+        for table, schema in _TABLES.items():
+            _make(self.path / table)
+            self._open[table] = pq.ParquetWriter(
+                self._hidden(table, name), schema.with_metadata(_ALIGNED), compression="zstd"
+            )
+        return self._open
+
+    def _close(self) -> None:
+        for writer in self._open.values():
+            writer.close()
+        self._open = {}
+
+    def _publish(self) -> None:
+        # Events first: pages that are visible have theirs. Events of pages that never came are never looked at.
+        if not self._parts:
+            self._begin()  # a log without pages is a log
+            self._close()
+        for table in reversed(_TABLES):
+            for name in self._parts:
+                hidden = self._hidden(table, name)
+                sync(hidden)
+                hidden.rename(self.path / table / name)
+            sync(self.path / table)
+        self._parts = []
+
+    def _hidden(self, table: str, name: str) -> Path:
+        return self.path / table / f".{name}.writing"
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"The folder {folder} cannot be made: {error.strerror}.", "Name another folder.") from error
+
+
+def _check(file: Path, table: str) -> None:
+    with _reading(file):
+        names = set(pq.read_schema(file).names)
+    missing = [field.name for field in _TABLES[table] if not field.nullable and field.name not in names]
+    if missing:
+        raise InputError(
+            f"{file} has no column {', '.join(missing)}.",
+            "If it is a log of another layout, convert it with 'clickwise clicks convert'.",
+        )
+
+
+def _is_aligned(file: Path) -> bool:
+    metadata = pq.read_schema(file).metadata or {}
+    return all(metadata.get(key) == value for key, value in _ALIGNED.items())
+
+
+def _rows(file: Path, schema: Any, batch: int) -> Iterator[Any]:
+    """Record batches in the schema; columns that the file lacks are empty, and others are left out."""
+    with pq.ParquetFile(file) as opened:
+        known = set(opened.schema_arrow.names)
+        for rows in opened.iter_batches(batch, columns=[name for name in schema.names if name in known]):
+            columns = [
+                rows.column(field.name).cast(field.type) if field.name in known else pa.nulls(rows.num_rows, field.type)
+                for field in schema
+            ]
+            yield pa.record_batch(columns, schema=schema)
+
+
+def _merged(impressions: Path, events: Path, batch: int) -> Iterator[Pages]:
+    """The pages of one aligned part: a merge join."""
+    waiting = pa.Table.from_batches([], EVENTS)
+    coming = _rows(events, EVENTS, BATCH)
+    for shown in _rows(impressions, IMPRESSIONS, batch):
+        taken: list[Any] = []
+        while True:
+            rows = pc.index_in(waiting.column("query_id"), value_set=shown.column("query_id"))
+            own = np.asarray(pc.fill_null(rows, -1), dtype=np.int64)
+            others = np.flatnonzero(own < 0)
+            stop = int(others[0]) if len(others) else len(own)
+            taken.append((waiting.slice(0, stop), own[:stop]))
+            if len(others):
+                waiting = waiting.slice(stop)
+                break
+            following = next(coming, None)
+            if following is None:
+                waiting = waiting.slice(stop)
+                break
+            waiting = pa.Table.from_batches([following])
+        table = pa.concat_tables([part for part, _ in taken])
+        yield Pages(shown, _one(table), np.concatenate([own for _, own in taken]))
+    if waiting.num_rows or next(coming, None) is not None:
+        raise ConflictError(
+            f"The events of {events} are not in the order of their pages.",
+            "Write the log anew: 'clickwise clicks convert LOG OUT --format parquet'.",
+        )
+
+
+def _joined(impressions: Any, events: Any, report: Joining) -> Pages:
+    """Pages with their events where both fit into memory, in the order of the impressions."""
+    ids = impressions.column("query_id").combine_chunks()
+    first = np.asarray(pc.index_in(ids, value_set=ids), dtype=np.int64)
+    keep = first == np.arange(len(first))
+    if not keep.all():
+        report.repeated += int((~keep).sum())
+        impressions = impressions.filter(pa.array(keep))
+        ids = impressions.column("query_id").combine_chunks()
+    rows = np.asarray(pc.fill_null(pc.index_in(events.column("query_id"), value_set=ids), -1), dtype=np.int64)
+    order = np.argsort(rows, kind="stable")
+    orphans = int((rows < 0).sum())
+    report.orphans += orphans
+    order = order[orphans:]
+    return Pages(_one(impressions), _one(events.take(pa.array(order))), rows[order])
+
+
+def _one(table: Any) -> Any:
+    """A table as one record batch."""
+    batches = table.combine_chunks().to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise InputError(f"{path} cannot be read as a click log: {reason}.", "Write it again.") from error
