@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, Protocol
 import pyarrow as pa
 
 from index.errors import InputError, NotFoundError, RecordError
-from index.readers.files import File
+from index.readers.files import MAX_LINE, File
 from index.readers.records import Broken
 from ranking.clicks.pages import Page, Pages
 
@@ -78,6 +78,21 @@ class Reading:
         except (Broken, EOFError, OSError, zlib.error, pa.ArrowException) as error:
             self.count(BROKEN)
             self.bad(file.path, file.line + 1, f"the file breaks off here: {error}".rstrip("."))
+
+    def lines(self, file: File) -> Iterator[bytes]:
+        """The lines of a file without their ends; `file.line` counts them. A last line that breaks off is left out."""
+        broken, rest = self.report.counts[BROKEN], b""
+        for block in self.chunks(file):
+            *whole, rest = (rest + block).split(b"\n")
+            for line in whole:
+                file.line += 1
+                yield line
+            if len(rest) > MAX_LINE:
+                self.bad(file.path, file.line + 1, f"the line is longer than {MAX_LINE // 2**20} MiB")
+                return
+        if rest and self.report.counts[BROKEN] == broken:
+            file.line += 1
+            yield rest
 
 
 class Format(Protocol):

@@ -65,8 +65,8 @@ class Sessions:
 
     `pair` (n, r): the code of the pair at each rank, -1 beyond the end of a shorter page and at a rank that shows no
     document (a hole). `clicks` (n, r): whether it was clicked; False where nothing is shown. `query` (n,): the query's
-    code. `weight` (n,): how often the page counts. `surface` (n,): a code for the device or layout, all 0 where there is
-    one. `arm` (n,): a code for the ranker (or the randomisation) that made the page, all 0 where there is one.
+    code. `weight` (n,): how often the page counts. `surface` (n,): a code for the device or layout, all 0 where there
+    is one. `arm` (n,): a code for the ranker (or the randomisation) that made the page, all 0 where there is one.
     """
 
     pair: Codes
