@@ -103,6 +103,12 @@ class ClickLog:
             for impressions, events in together(streams, "query_id"):
                 yield from _joined(impressions, events, report).slices(batch)
 
+    def column(self, name: str) -> Iterator[Any]:
+        """One column of the impressions, as record batches of it alone, in their order."""
+        with _reading(self.path):
+            for file in self.files("impressions"):
+                yield from _rows(file, pa.schema([IMPRESSIONS.field(name)]), BATCH)
+
     def _batches(self, table: str, schema: Any) -> Iterator[Any]:
         for file in self.files(table):
             yield from _rows(file, schema, BATCH)

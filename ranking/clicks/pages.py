@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -139,6 +139,15 @@ class Pages:
         return sound
 
     @cached_property
+    def first(self) -> Flags:
+        """Which slots show their document for the first time on their page, shape (t,)."""
+        codes = _codes(pa.chunked_array([self.documents]))
+        keys = self.page_of_slot * (int(codes.max(initial=0)) + 1) + codes
+        first = np.zeros(len(keys), dtype=np.bool_)
+        first[np.unique(keys, return_index=True)[1]] = True
+        return first
+
+    @cached_property
     def slot(self) -> Integers:
         """The slot of each event's document, its first one on the page, shape (m,); -1 where the page lacks it."""
         shown, acted = len(self.documents), self.events.num_rows
@@ -178,6 +187,14 @@ class Pages:
     def take_events(self, keep: Flags) -> Pages:
         """All pages, with the events for which `keep`, of shape (m,), is true."""
         return self if keep.all() else Pages(self.impressions, self.events.filter(pa.array(keep)), self.page[keep])
+
+    def with_events(self, columns: Mapping[str, Any]) -> Pages:
+        """The same pages with other values in some columns of their events, Arrow arrays of m values."""
+        changed = self.events
+        for name, values in columns.items():
+            field = EVENTS.field(name)
+            changed = changed.set_column(changed.schema.get_field_index(name), field, values.cast(field.type))
+        return Pages(self.impressions, changed, self.page)
 
     def take_slots(self, keep: Flags) -> Pages:
         """All pages, with the documents for which `keep`, of shape (t,), is true; of sound pages only."""
