@@ -1,0 +1,1 @@
+"""The objectives of unbiased learning to rank, one class each."""

@@ -1,0 +1,89 @@
+"""What is learned: a function from rows to scores, with parameters.
+
+Training asks no more of a scorer than `Scorer` says, so a cross-encoder over the texts of the rows fits as well as a
+network over their features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, Protocol, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from ranking.clicks.ltr.features import Single
+
+Kind: TypeAlias = Literal["linear", "mlp"]
+
+
+class Scorer(Protocol):
+    """Rows (p,) int64 -> scores (p,); higher is better, only differences within a query matter."""
+
+    def __call__(self, rows: Tensor) -> Tensor: ...
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+    def train(self, mode: bool = True) -> Any: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any: ...
+
+
+class Network(nn.Module):
+    """Features (n, w) -> scores (n,): standardised, then linear or with hidden layers.
+
+    The means and scales that standardise are part of the model; features that never vary are left out of it.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, width: int, kind: Kind = "mlp", hidden: Sequence[int] = (64,), dropout: float = 0.2) -> None:
+        super().__init__()
+        self.width, self.kind, self.hidden, self.dropout = width, kind, tuple(hidden), dropout
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(width))
+        layers: list[nn.Module] = []
+        last = width
+        for size in self.hidden if kind == "mlp" else ():
+            layers += [nn.Linear(last, size), nn.ELU(), nn.Dropout(dropout)]
+            last = size
+        self.layers = nn.Sequential(*layers, nn.Linear(last, 1))
+
+    def standardise(self, matrix: Single) -> None:
+        """Take means and scales from features."""
+        values = torch.from_numpy(matrix)
+        deviation = values.std(dim=0, correction=0)
+        self.mean.copy_(values.mean(dim=0))
+        self.scale.copy_(torch.where(deviation > 1e-6, 1.0 / deviation.clamp(min=1e-6), torch.zeros(())))
+
+    def standard(self, features: Tensor) -> Tensor:
+        return (features - self.mean) * self.scale
+
+    def forward(self, features: Tensor) -> Tensor:
+        scores: Tensor = self.layers(self.standard(features)).squeeze(-1)
+        return scores
+
+
+class FeatureScorer(nn.Module):
+    """A network over rows of a matrix of features."""
+
+    matrix: Tensor
+
+    def __init__(self, network: Network, matrix: Single) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("matrix", torch.from_numpy(matrix), persistent=False)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        scores: Tensor = self.network(self.matrix[rows])
+        return scores
+
+
+def new_scorer(
+    matrix: Single, kind: Kind = "mlp", hidden: Sequence[int] = (64,), dropout: float = 0.2, seed: int = 0
+) -> FeatureScorer:
+    """A scorer with parameters drawn by `seed`, standardised by the features."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = Network(matrix.shape[1], kind, hidden, dropout)
+    network.standardise(matrix)
+    return FeatureScorer(network, matrix)
