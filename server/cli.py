@@ -24,6 +24,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "index": ("index.cli", "Build, update and describe indexes."),
     "search": ("ranking.cli", "Search an index, with documents given as relevant or not."),
     "eval": ("eval.cli", "Measure rankers on test collections, and compare what was measured."),
+    "clicks": ("ranking.clicks.cli", "Use your click log: convert it, look at it, clean it, and learn from it."),
+    "export": ("server.export_cli", "Write what the server has recorded as a click log."),
     "serve": ("server.serve", "Serve search and feedback over HTTP, with a web page."),
     "doctor": ("server.doctor", "Check Java, models, packages and indexes, and say how to mend what is wrong."),
 }

@@ -78,7 +78,7 @@ class Store:
 
     def query(self, query_id: str) -> StoredQuery:
         """Raises NotFoundError for an id that was never given out."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             row = connection.execute(select(queries).where(queries.c.query_id == query_id)).mappings().first()
         if row is None:
             raise _unknown_query(query_id)
@@ -86,7 +86,7 @@ class Store:
 
     def marks(self, query_id: str) -> dict[str, Mark]:
         """What is believed about each document of a query after all events so far."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             rows = connection.execute(
                 select(events).where(events.c.query_id == query_id).order_by(events.c.event_id)
             ).mappings()
@@ -97,13 +97,13 @@ class Store:
         rows = select(rankings).where(rankings.c.query_id == query_id)
         newest = rows.order_by(rankings.c.round.desc()).limit(1)
         chosen = newest if number is None else rows.where(rankings.c.round == number)
-        with self._reading() as connection:
+        with self.reading() as connection:
             row = connection.execute(chosen).mappings().first()
         return None if row is None else _round(row)
 
     def ranked(self, query_id: str, document: str) -> bool:
         """Whether any round of the query ranked this document."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             rows = connection.execute(select(rankings.c.documents).where(rankings.c.query_id == query_id)).scalars()
             return any(document in _unpacked(blob) for blob in rows)
 
@@ -144,7 +144,8 @@ class Store:
         self.round(query.id)
 
     @contextmanager
-    def _reading(self) -> Iterator[Connection]:
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that reads: all of it sees the store at one moment."""
         with store_errors(self.where), self._engine.connect() as connection:
             yield connection
 

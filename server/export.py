@@ -1,0 +1,174 @@
+"""From the store to a click log: every page that was shown, with the events that belong to it.
+
+A query may have been shown several pages: the rounds after feedback, and further pages of each. In the log each is an
+impression of its own, named QUERY_ID.IMPRESSION_ID. An event belongs to the last page that had shown its document when
+it came; the events of a page are those of the store up to the moment at which the export began.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import numpy as np
+from sqlalchemy import Connection, RowMapping, Select, func, select
+
+from ranking.clicks.pages import Event, Kind, Page
+from server.store import Store
+from server.tables import events, impressions, queries, rankings
+
+_PAGES: Final = 500
+"""Pages per look at the store: each look is a short transaction, so writers are not held up."""
+_KINDS: Final[Mapping[str, tuple[Kind, float | None, float | None]]] = {
+    "click": ("click", None, None),
+    "relevant": ("judgement", 1.0, 1.0),
+    "not_relevant": ("judgement", 0.0, 1.0),
+    "none": ("judgement", None, 0.0),  # takes back what was said: a judgement without weight
+}
+
+
+@dataclass(slots=True)
+class Exported:
+    """How much was written. `elsewhere` are events on documents that no page of their query had shown by then."""
+
+    pages: int = 0
+    events: int = 0
+    elsewhere: int = 0
+
+
+def export_pages(
+    store: Store,
+    *,
+    begin: datetime | None = None,
+    end: datetime | None = None,
+    index: str | None = None,
+    report: Exported | None = None,
+) -> Iterator[Page]:
+    """The pages shown in [begin, end), in the order of their ids, while the store may be written.
+
+    Raises UnavailableError where the store cannot be read.
+    """
+    counts = Exported() if report is None else report
+    with store.reading() as connection:
+        newest = connection.execute(select(func.max(impressions.c.impression_id))).scalar() or 0
+        last_event = connection.execute(select(func.max(events.c.event_id))).scalar() or 0
+    done = 0
+    while True:
+        with store.reading() as connection:
+            rows = connection.execute(_pages_after(done, newest, begin, end, index)).mappings().all()
+            if not rows:
+                return
+            acts = _events(connection, [row["query_id"] for row in rows], last_event)
+        done = rows[-1]["impression_id"]
+        for row in rows:
+            own = acts.get(row["impression_id"], [])
+            counts.pages += 1
+            counts.events += len(own)
+            documents = json.loads(row["documents"])
+            counts.elsewhere += sum(event.document not in documents for event in own)
+            yield _page(row, documents, own)
+
+
+def _pages_after(
+    done: int, newest: int, begin: datetime | None, end: datetime | None, index: str | None
+) -> Select[Any]:
+    asked = (
+        select(
+            impressions,
+            queries.c.text,
+            rankings.c.pipeline,
+            rankings.c.version,
+            rankings.c.scores,
+        )
+        .join(queries, queries.c.query_id == impressions.c.query_id)
+        .join(
+            rankings,
+            (rankings.c.query_id == impressions.c.query_id) & (rankings.c.round == impressions.c.round),
+        )
+        .where(impressions.c.impression_id > done, impressions.c.impression_id <= newest)
+        .order_by(impressions.c.impression_id)
+        .limit(_PAGES)
+    )
+    if begin is not None:
+        asked = asked.where(impressions.c.shown_ms >= _ms(begin))
+    if end is not None:
+        asked = asked.where(impressions.c.shown_ms < _ms(end))
+    return asked if index is None else asked.where(queries.c.index == index)
+
+
+def _events(connection: Connection, query_ids: Sequence[str], last: int) -> dict[int, list[Event]]:
+    """The events of these queries, by the impression to which each belongs."""
+    wanted = list(dict.fromkeys(query_ids))
+    shown: dict[str, list[RowMapping]] = defaultdict(list)
+    chosen = (
+        select(
+            impressions.c.impression_id,
+            impressions.c.query_id,
+            impressions.c.documents,
+            impressions.c.shown_ms,
+        )
+        .where(impressions.c.query_id.in_(wanted))
+        .order_by(impressions.c.impression_id)
+    )
+    for row in connection.execute(chosen).mappings():
+        shown[row["query_id"]].append(row)
+    found: dict[int, list[Event]] = defaultdict(list)
+    acted = select(events).where(events.c.query_id.in_(wanted), events.c.event_id <= last).order_by(events.c.event_id)
+    for row in connection.execute(acted).mappings():
+        pages = shown[row["query_id"]]
+        if pages:
+            found[_owner(pages, row)].append(_event(row))
+    return found
+
+
+def _owner(pages: Sequence[RowMapping], event: RowMapping) -> int:
+    """The page to which an event belongs: the last one by then that shows its document, or else the last by then."""
+    before = pages[: max(1, bisect_right(pages, event["received_ms"], key=lambda page: page["shown_ms"]))]
+    own = [page for page in before if event["document"] in json.loads(page["documents"])]
+    return int((own or before)[-1]["impression_id"])
+
+
+def _event(row: RowMapping) -> Event:
+    kind, relevance, weight = _KINDS.get(row["kind"], ("judgement", row["relevance"], row["weight"]))
+    return Event(
+        row["document"],
+        kind,
+        rank=row["position"],
+        relevance=relevance,
+        weight=weight,
+        dwell_ms=row["dwell_ms"],
+        time=_time(row["received_ms"]),
+        event_id=str(row["event_id"]),
+    )
+
+
+def _page(row: RowMapping, documents: Sequence[str], acts: Sequence[Event]) -> Page:
+    offset = int(row["offset"])
+    scores = np.frombuffer(row["scores"], dtype="<f4")[offset : offset + len(documents)].astype(np.float64)
+    return Page(
+        f"{row['query_id']}.{row['impression_id']}",
+        row["text"],
+        documents,
+        range(offset + 1, offset + 1 + len(documents)),
+        acts,
+        pipeline=row["pipeline"],
+        pipeline_version=row["version"],
+        propensities=None if row["propensities"] is None else json.loads(row["propensities"]),
+        scores=scores.tolist() if len(scores) == len(documents) else None,
+        session=row["session_id"],
+        client=row["user_id"],
+        time=_time(row["shown_ms"]),
+    )
+
+
+def _ms(time: datetime) -> int:
+    return round(time.timestamp() * 1000)
+
+
+def _time(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
