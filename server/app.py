@@ -16,7 +16,7 @@ from starlette.types import Scope
 from server import problems
 from server.door import House
 from server.middleware import BodyLimit, Envelope
-from server.routes import catalog, documents, health, page, search
+from server.routes import catalog, documents, health, interleaving, page, search
 from server.service import Service
 from server.settings import Settings
 from server.workers import Workers
@@ -63,7 +63,7 @@ def create_app(
     )
     app.state.house = house
     problems.install(app)
-    for routes in (search, documents, catalog, health):
+    for routes in (search, documents, catalog, interleaving, health):
         app.include_router(routes.router)
     page.install(app)
     app.add_middleware(BodyLimit, limit_of=_body_limits(settings))

@@ -47,9 +47,11 @@ def export_pages(
     begin: datetime | None = None,
     end: datetime | None = None,
     index: str | None = None,
+    interleaved: bool = False,
     report: Exported | None = None,
 ) -> Iterator[Page]:
-    """The pages shown in [begin, end), in the order of their ids, while the store may be written.
+    """The pages shown in [begin, end), in the order of their ids, while the store may be written; with `interleaved`
+    only those that two pipelines shared.
 
     Raises UnavailableError where the store cannot be read.
     """
@@ -60,7 +62,7 @@ def export_pages(
     done = 0
     while True:
         with store.reading() as connection:
-            rows = connection.execute(_pages_after(done, newest, begin, end, index)).mappings().all()
+            rows = connection.execute(_pages_after(done, newest, begin, end, index, interleaved)).mappings().all()
             if not rows:
                 return
             acts = _events(connection, [row["query_id"] for row in rows], last_event)
@@ -75,7 +77,7 @@ def export_pages(
 
 
 def _pages_after(
-    done: int, newest: int, begin: datetime | None, end: datetime | None, index: str | None
+    done: int, newest: int, begin: datetime | None, end: datetime | None, index: str | None, interleaved: bool
 ) -> Select[Any]:
     asked = (
         select(
@@ -94,6 +96,8 @@ def _pages_after(
         .order_by(impressions.c.impression_id)
         .limit(_PAGES)
     )
+    if interleaved:
+        asked = asked.where(impressions.c.credits.is_not(None))
     if begin is not None:
         asked = asked.where(impressions.c.shown_ms >= _ms(begin))
     if end is not None:
@@ -149,7 +153,10 @@ def _event(row: RowMapping) -> Event:
 
 def _page(row: RowMapping, documents: Sequence[str], acts: Sequence[Event]) -> Page:
     offset = int(row["offset"])
-    scores = np.frombuffer(row["scores"], dtype="<f4")[offset : offset + len(documents)].astype(np.float64)
+    ranked = np.frombuffer(row["scores"], dtype="<f4")[offset : offset + len(documents)].astype(np.float64)
+    scores = ranked.tolist() if len(ranked) == len(documents) else None
+    if row["credits"] is not None:  # what clicks count in a duel says more than how two rankings were joined
+        scores = json.loads(row["credits"])
     return Page(
         f"{row['query_id']}.{row['impression_id']}",
         row["text"],
@@ -159,7 +166,8 @@ def _page(row: RowMapping, documents: Sequence[str], acts: Sequence[Event]) -> P
         pipeline=row["pipeline"],
         pipeline_version=row["version"],
         propensities=None if row["propensities"] is None else json.loads(row["propensities"]),
-        scores=scores.tolist() if len(scores) == len(documents) else None,
+        scores=scores,
+        arm=row["arm"],
         session=row["session_id"],
         client=row["user_id"],
         time=_time(row["shown_ms"]),

@@ -285,6 +285,31 @@ class PipelinesAnswer(Answer):
     pipelines: list[PipelineInfo]
 
 
+class DuelInfo(Answer):
+    """Two pipelines that shared result pages. `preference` goes from -1 (all clicks for the second) to 1 (the first),
+    with an interval; `winner` is null until it is sure. `p_value` and interval are valid whenever they are read."""
+
+    index: str
+    method: str
+    first: str
+    second: str
+    pages: int
+    clicked: int = Field(description="pages with a click: those that count")
+    first_wins: int
+    second_wins: int
+    ties: int
+    preference: float
+    low: float
+    high: float
+    p_value: float
+    winner: Literal["first", "second"] | None
+
+
+class InterleavingAnswer(Answer):
+    confidence: float
+    duels: list[DuelInfo]
+
+
 class HealthAnswer(Answer):
     status: Literal["ok", "ready"]
 

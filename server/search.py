@@ -10,18 +10,21 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
 from index.errors import ConflictError, InputError, NotFoundError
 from index.filters import Filter, parse_filter
 from index.index import View
 from index.types import Query, Ranking
+from ranking.config import working
 from ranking.context import Context
 from ranking.contract import Request
 from ranking.feedback import Feedback
 from server.answers import Shown, answer, documents, page_of
 from server.catalog import Catalog
 from server.events import Event, as_feedback, fold
+from server.experiments import Experiments
 from server.schemas import SearchAnswer, SearchRequest
 from server.settings import Settings
 from server.store import Round, Store, StoredQuery
@@ -35,6 +38,7 @@ class Searching:
 
     def __init__(self, catalog: Catalog, store: Store, settings: Settings) -> None:
         self._catalog, self._store, self._settings = catalog, store, settings
+        self._experiments = Experiments(settings, catalog.specs)
 
     def search(self, ask: SearchRequest) -> SearchAnswer:
         """A first ranking, a new round with all feedback so far, or a page of the newest round.
@@ -112,8 +116,10 @@ class Searching:
     def _ranked(self, ask: SearchRequest, query: StoredQuery, newest: Round | None) -> Shown:
         """Rank with everything that is known, and record the round. `newest` is None for a new question."""
         _, index = self._catalog.index(query.index)
+        duel = self._experiments.duel(ask, query.id, working(self._catalog.specs, index))
         with about("pipeline"):
-            pipeline = self._catalog.pipeline(ask.pipeline or (newest.pipeline if newest else None), index)
+            wanted = duel.first if duel else ask.pipeline or (newest.pipeline if newest else None)
+            pipeline = self._catalog.pipeline(wanted, index)
         context = Context.of(index)
         condition = _condition(query, context.view)
         graded = _graded(query.id, ask, context.view)
@@ -126,17 +132,24 @@ class Searching:
             limit=self._settings.depth,
         )
         trace = pipeline.trace([request], context)[0]
+        if duel:
+            other = self._catalog.pipeline(duel.second, index).rank([request], context)[0]
+            trial = self._experiments.fought(duel, trace.ranking, other, ask.limit, query.id)
+        else:
+            trial = self._experiments.explored(ask, query.id, trace.ranking)
         made = Round(
-            ranking=trace.ranking,
+            ranking=trial.ranking,
             pipeline=pipeline.name,
             version=pipeline.version,
             generation=context.view.generation,
-            score_kind=pipeline.spec.stages[-1].part,
+            score_kind="interleaved" if duel else pipeline.spec.stages[-1].part,
             feedback=tuple(known),
             stages=trace.stages if ask.explain else None,
         )
         start = time.perf_counter()
-        made = self._store.add_round(query, made, page_of(ask, made.ranking), graded, new=newest is None)
+        shown = page_of(ask, made.ranking)
+        page = replace(shown, arm=trial.arm, propensities=trial.propensities, credits=trial.credits)
+        made = self._store.add_round(query, made, page, graded, new=newest is None)
         before = self._before(query, made)
         timings = {**trace.timings_ms, "store": _since(start)}
         warnings = [] if context.lexical.analyze(query.text) else [SILENT]

@@ -7,8 +7,17 @@ from collections.abc import Callable
 from index.errors import NotFoundError
 from server.catalog import Catalog
 from server.documents import Documents
+from server.duels import interleaving
 from server.events import Event
-from server.schemas import FeedbackAnswer, FeedbackRequest, IndexesAnswer, PipelinesAnswer, SearchAnswer, SearchRequest
+from server.schemas import (
+    FeedbackAnswer,
+    FeedbackRequest,
+    IndexesAnswer,
+    InterleavingAnswer,
+    PipelinesAnswer,
+    SearchAnswer,
+    SearchRequest,
+)
 from server.search import Searching, about
 from server.settings import Settings
 from server.store import Store
@@ -74,6 +83,10 @@ class Service:
 
     def pipelines(self) -> PipelinesAnswer:
         return PipelinesAnswer(pipelines=self.catalog.pipeline_infos())
+
+    def interleaving(self, confidence: float = 0.95) -> InterleavingAnswer:
+        """How the duels of pipelines stand."""
+        return interleaving(self.store, self.catalog.indexes, confidence)
 
     def close(self) -> None:
         self.catalog.close()

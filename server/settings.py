@@ -10,11 +10,12 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -64,11 +65,45 @@ class Settings(BaseSettings):
     depth: int = Field(
         default=1000, ge=10, le=10_000, description="documents re-ranked, kept and paged through per round"
     )
+    exploration: str | None = Field(
+        default=None,
+        description="how to shuffle a share of first pages, so that clicks tell propensities: shuffle:5, adjacent:10, "
+        "pair:10 or plackett-luce:0.5:10",
+    )
+    exploration_share: float = Field(default=0.01, ge=0, le=1, description="the share of sessions that explore")
+    interleaving: str | None = Field(
+        default=None, description="two pipelines to compare on a share of first pages, as in fused:bm25-qe"
+    )
+    interleaving_method: Literal["team-draft", "balanced", "probabilistic"] = Field(
+        default="team-draft", description="how the two pipelines share a page"
+    )
+    interleaving_share: float = Field(default=0.1, ge=0, le=1, description="the share of sessions that compare")
     max_query_chars: int = Field(default=10_000, ge=1, description="longest query")
     max_body_bytes: int = Field(default=1_000_000, ge=1_000, description="largest body of a search or of feedback")
     max_document_bytes: int = Field(default=4_000_000, ge=1_000, description="largest document, as JSON")
     max_bulk_bytes: int = Field(default=64_000_000, ge=1_000, description="largest body of one bulk upsert")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="warning", description="how much is logged")
+
+    @field_validator("exploration")
+    @classmethod
+    def _policy(cls, value: str | None) -> str | None:
+        if value is not None:
+            from ranking.clicks.exploration import parse_policy
+
+            with _as_value_error():
+                parse_policy(value)
+        return value
+
+    @field_validator("interleaving")
+    @classmethod
+    def _duel(cls, value: str | None) -> str | None:
+        if value is not None:
+            from ranking.clicks.interleaving import Duel
+
+            with _as_value_error():
+                first, _, second = value.partition(":")
+                Duel("team-draft", first, second)
+        return value
 
     @property
     def store_address(self) -> str:
@@ -84,6 +119,15 @@ class Settings(BaseSettings):
     def index_path(self, name: str) -> Path:
         """Where the index of this name is or would be."""
         return self.indexes.get(name, self.home / "indexes" / name)
+
+
+@contextmanager
+def _as_value_error() -> Iterator[None]:
+    """Errors of the house in the words that pydantic collects."""
+    try:
+        yield
+    except InputError as error:
+        raise ValueError(str(error)) from None
 
 
 def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:

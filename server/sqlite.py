@@ -23,6 +23,11 @@ _PRAGMAS: Final = (
     "PRAGMA foreign_keys = ON",
 )
 
+_STEPS: Final[dict[int, tuple[str, ...]]] = {
+    1: ("ALTER TABLE impressions ADD COLUMN arm VARCHAR", "ALTER TABLE impressions ADD COLUMN credits TEXT"),
+}
+"""Version -> what makes a store of that version one of the next."""
+
 
 def open_engine(address: str) -> Engine:
     """An engine for a `sqlite:///path` URL, with its folder made and its schema there.
@@ -74,7 +79,7 @@ def _begin(connection: Connection) -> None:
 
 
 def prepare(engine: Engine) -> None:
-    """Create the tables in a new file; check the version of an old one."""
+    """Create the tables in a new file; bring an old one to this version."""
     with engine.connect() as connection:
         version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
     where = engine.url.database
@@ -87,13 +92,18 @@ def prepare(engine: Engine) -> None:
         return
     with engine.execution_options(immediate=True).begin() as connection:
         # Another process may have been faster between the look and the lock.
-        if connection.exec_driver_sql("PRAGMA user_version").scalar_one() == SCHEMA_VERSION:
+        version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+        if version == SCHEMA_VERSION:
             return
-        if inspect(connection).get_table_names():
-            raise ConflictError(
-                f"{where} is a database of another program.", "Name another file in store_url; it will be created."
-            )
-        METADATA.create_all(connection)
+        if version == 0:
+            if inspect(connection).get_table_names():
+                raise ConflictError(
+                    f"{where} is a database of another program.", "Name another file in store_url; it will be created."
+                )
+            METADATA.create_all(connection)
+        else:
+            for statement in (line for step in range(version, SCHEMA_VERSION) for line in _STEPS[step]):
+                connection.exec_driver_sql(statement)
         connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 

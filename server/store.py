@@ -51,12 +51,19 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What was shown of a ranking, to whom: the documents from `offset` (0-based) on, in their order."""
+    """What was shown of a ranking, to whom: the documents from `offset` (0-based) on, in their order.
+
+    `arm` names the experiment that made the page, if there was one; `propensities` are the probabilities with which it
+    put each document there, and `credits` what a click on each counts in a duel.
+    """
 
     offset: int
     documents: tuple[str, ...]
     session_id: str | None = None
     user_id: str | None = None
+    arm: str | None = None
+    propensities: tuple[float, ...] | None = None
+    credits: tuple[float, ...] | None = None
 
 
 class Store:
@@ -260,8 +267,10 @@ def _page_row(query_id: str, number: int, page: Page) -> dict[str, Any]:
         "documents": json.dumps(page.documents, ensure_ascii=False),
         "session_id": page.session_id,
         "user_id": page.user_id,
-        "propensities": None,
+        "propensities": None if page.propensities is None else json.dumps(page.propensities),
         "shown_ms": _now_ms(),
+        "arm": page.arm,
+        "credits": None if page.credits is None else json.dumps(page.credits),
     }
 
 

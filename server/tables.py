@@ -18,7 +18,7 @@ from sqlalchemy import (
     Text,
 )
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 METADATA: Final = MetaData()
 
 
@@ -67,6 +67,8 @@ impressions: Final = Table(
     Column("user_id", String),
     Column("propensities", Text),  # JSON list; NULL: the page was chosen deterministically
     Column("shown_ms", BigInteger, nullable=False),
+    Column("arm", String),  # what an experiment did; NULL: there was none
+    Column("credits", Text),  # JSON list: what a click on each document counts in a duel; NULL: there was none
     ForeignKeyConstraint(["query_id", "round"], ["rankings.query_id", "rankings.round"]),
     sqlite_autoincrement=True,  # an id is never used twice, also after a deletion
 )

@@ -21,7 +21,7 @@ COMMANDS: dict[str, str] = {
     "fit": "ranking.clicks.models_cli",
     "propensity": "ranking.clicks.propensity_cli",
     "ltr": "ranking.clicks.ltr_cli",
-    "interleave": "ranking.clicks.interleave_cli",
+    "interleave": "ranking.clicks.interleaving_cli",
 }
 """Sub-command -> the module whose function of that name implements it."""
 

@@ -46,6 +46,8 @@ class Explored:
 class Policy(Protocol):
     """A way to exchange documents."""
 
+    def __hash__(self) -> int: ...
+
     def explore(self, length: int, seed: str) -> Explored:
         """A page of `length` documents."""
         ...

@@ -27,6 +27,7 @@ ROUTES = {
     ("post", "/v1/documents:bulk"),
     ("get", "/v1/indexes"),
     ("get", "/v1/pipelines"),
+    ("get", "/v1/interleaving"),
     ("get", "/healthz"),
     ("get", "/readyz"),
 }
