@@ -172,6 +172,12 @@ class ClickModel(ABC):
     def relevance(self, pairs: npt.ArrayLike) -> Floats:
         """How attractive documents are, in [0, 1], by the code of the pair; the prior's mean for unknown ones."""
 
+    def evidence(self, pairs: npt.ArrayLike) -> tuple[Floats, Floats]:
+        """How often, by expectation, documents were clicked and how often they were examined and left alone, by the
+        code of the pair; 0 for unknown ones, and in models that know no documents."""
+        none = np.zeros(np.shape(pairs))
+        return none, none.copy()
+
     @abstractmethod
     def posterior(self, sessions: Sessions) -> Posterior:
         """What the clicks of each page say about its documents."""

@@ -152,8 +152,8 @@ class Chain(ClickModel):
             evidence += float(known.off * _log(1.0 - self.going_on))
             bound = evidence - self.attraction.divergence() - self._divergence()
         self._expected = totals
-        self._learn(totals)
         self.attraction.fit_prior()
+        self._learn(totals)
         return bound
 
     def _expect(self, tails: Tails, no: Floats, stop: Floats, go: Floats) -> tuple[Totals, float]:
@@ -203,6 +203,9 @@ class Chain(ClickModel):
         self.earlier = self._expected
         self._known, self._expected = Totals(), Totals()
         self._spool.close()
+
+    def evidence(self, pairs: npt.ArrayLike) -> tuple[Floats, Floats]:
+        return self.attraction.evidence(np.asarray(pairs, dtype=np.int64))
 
     def relevance(self, pairs: npt.ArrayLike) -> Floats:
         return self.attraction.looked_up(np.asarray(pairs, dtype=np.int64))

@@ -52,8 +52,8 @@ class DynamicBayesian(Chain):
         satisfied = totals.stops * yes / (yes + no * (1.0 - self.going_on))
         abandoned = totals.stops - satisfied
         self.attraction.update(totals.clicked, totals.skipped)
-        self.satisfied.update(satisfied, totals.goes + abandoned)
         self.satisfied.fit_prior()
+        self.satisfied.update(satisfied, totals.goes + abandoned)
         self._learn_patience(totals.on + float(totals.goes.sum()), totals.off + float(abandoned.sum()))
 
     def _learn_patience(self, on: float, off: float) -> None:

@@ -157,9 +157,9 @@ class Factored(ClickModel):
             believed = counts.clicked * unwanted / (wanted + unwanted)
             noise, noise_cell = (sums(of, believed, n) for of, n in ((counts.pair, size), (counts.cell, cells)))
         bound = self._bound(silent, yes, no) if bounded else np.nan
+        self.attraction.fit_prior()
         self.attraction.update(self._clicked_pair - noise, failures + noise)
         self._learn_cells(examined + self._clicked_cell, self._shown_cell, noise_cell, examined)
-        self.attraction.fit_prior()
         return bound
 
     def _bound(self, silent: Floats, yes: Floats, no: Floats) -> float:
@@ -173,6 +173,9 @@ class Factored(ClickModel):
 
     def _impressions(self) -> float:
         return float(self.counts.shown.sum())
+
+    def evidence(self, pairs: npt.ArrayLike) -> tuple[Floats, Floats]:
+        return self.attraction.evidence(np.asarray(pairs, dtype=np.int64))
 
     def relevance(self, pairs: npt.ArrayLike) -> Floats:
         return self.attraction.looked_up(np.asarray(pairs, dtype=np.int64))

@@ -85,6 +85,18 @@ class Betas:
         found: Floats = table[np.minimum(pairs, len(self))]
         return found
 
+    def evidence(self, pairs: npt.NDArray[np.integer]) -> tuple[Floats, Floats]:
+        """How many successes and failures the posteriors hold beyond their priors, by code; none for unknown ones."""
+        known = (pairs >= 0) & (pairs < len(self))
+        place = np.where(known, pairs, 0)
+        if not len(self):
+            return np.zeros(pairs.shape), np.zeros(pairs.shape)
+        prior = self.prior[self.group[place]]
+        return (
+            np.where(known, np.maximum(self.a[place] - prior[..., 0], 0.0), 0.0),
+            np.where(known, np.maximum(self.b[place] - prior[..., 1], 0.0), 0.0),
+        )
+
     def update(self, successes: Floats, failures: Floats) -> None:
         """The posteriors after so many expected successes and failures per pair, shape (p,)."""
         prior = self.prior[self.group]
@@ -114,14 +126,14 @@ class Betas:
         return float((betaln(p, q) - betaln(self.a, self.b) + between).sum())
 
     def arrays(self, prefix: str) -> dict[str, npt.NDArray[Any]]:
-        return {f"{prefix}.a": self.a, f"{prefix}.b": self.b, f"{prefix}.whole": self.whole}
+        return {f"{prefix}.{name}": getattr(self, name) for name in ("a", "b", "whole", "prior", "group")}
 
     def take(self, arrays: Mapping[str, npt.NDArray[Any]], prefix: str) -> None:
         """Take back what `arrays` gave."""
-        self.a, self.b, self.whole = (np.array(arrays[f"{prefix}.{name}"]) for name in ("a", "b", "whole"))
-        if len(self.group) != len(self.a):
-            self.group, self.seen = np.zeros(len(self.a), dtype=np.int64), np.ones(len(self.a), dtype=np.bool_)
-            self.prior = self.whole[None].copy()
+        for name in ("a", "b", "whole", "prior", "group"):
+            setattr(self, name, np.array(arrays[f"{prefix}.{name}"]))
+        if len(self.seen) != len(self.a):
+            self.seen = np.ones(len(self.a), dtype=np.bool_)
         self._expect()
 
 

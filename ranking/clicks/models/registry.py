@@ -113,6 +113,6 @@ def _vocabulary(queries: list[str], pairs: list[tuple[int, str]]) -> Vocabulary:
     made = Vocabulary()
     for query in queries:
         made.query(query)
-    for query, document in pairs:
-        made.pair(queries[query], document)
+    for number, document in pairs:
+        made.pair(queries[number], document)
     return made

@@ -26,6 +26,10 @@ class TrustBias(PositionBased):
         """How likely an examined document that does not attract is clicked, by rank: shape (r,)."""
         return self.epsilon
 
+    def trust_at(self, ranks: int) -> Floats:
+        """The same for the first ranks; what lies deeper than any page of the log is as the last one."""
+        return self._of_cell(self.epsilon, np.arange(ranks))
+
     def _prepare(self, cells: int) -> None:
         known = len(self.epsilon)
         super()._prepare(cells)
