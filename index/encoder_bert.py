@@ -98,7 +98,7 @@ class BertEncoder:
         """
         tokens = self._tokenise(texts)
         vectors = np.empty((len(tokens), self.dimension), np.float32)
-        workers, running = _workers(), deque[tuple[list[int], Future[Single]]]()
+        pool, running = workers(), deque[tuple[list[int], Future[Single]]]()
 
         def collect() -> None:
             batch, future = running.popleft()
@@ -107,7 +107,7 @@ class BertEncoder:
                 on_progress(len(batch))
 
         for batch in batches([len(text) for text in tokens], _TOKENS):
-            running.append((batch, workers.submit(self._forward, [tokens[i] for i in batch])))
+            running.append((batch, pool.submit(self._forward, [tokens[i] for i in batch])))
             if len(running) > torch.get_num_threads():
                 collect()
         while running:
@@ -158,7 +158,7 @@ def _by_run(x: Tensor, runs: list[tuple[int, int]]) -> list[Tensor]:
 _starting = threading.Lock()
 
 
-def _workers() -> ThreadPoolExecutor:
+def workers() -> ThreadPoolExecutor:
     """As many threads as torch would use cores, each of which runs torch on one core. Shared by all models."""
     with _starting:
         return _start_workers()

@@ -67,3 +67,14 @@ class UnavailableError(ClickwiseError):
 
     kind = "unavailable"
     status = 503
+
+
+class OverloadedError(ClickwiseError):
+    """More is asked for at once than there is room for. `retry_after` is in seconds."""
+
+    kind = "overloaded"
+    status = 429
+
+    def __init__(self, message: str, advice: str, *, retry_after: float = 1.0) -> None:
+        super().__init__(message, advice)
+        self.retry_after = retry_after

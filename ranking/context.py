@@ -33,6 +33,8 @@ class Context:
     def __init__(self, view: View, encode: Callable[[Sequence[str]], Vectors]) -> None:
         self.view = view
         self.encode_seconds = 0.0  # the time spent in the encoder so far
+        self.degraded: str | None = None  # why an answer is less than it could be, None where it is not
+        self.truncated = 0  # texts that a ranker has not read to their end
         self._encode = encode
         self._terms: dict[str, list[str]] = {}
         self._query_vectors: dict[tuple[Space, str], Vectors] = {}
@@ -41,6 +43,10 @@ class Context:
     def of(cls, index: Index) -> Context:
         """The newest committed state of an index."""
         return cls(index.view(), index.encode)
+
+    def degrade(self, reason: str) -> None:
+        """Note that a ranker could not do all that it should; the first reason counts."""
+        self.degraded = self.degraded or reason
 
     @property
     def lexical(self) -> LexicalView:
