@@ -1,8 +1,10 @@
 """From the store to a click log: every page that was shown, with the events that belong to it.
 
 A query may have been shown several pages: the rounds after feedback, and further pages of each. In the log each is an
-impression of its own, named QUERY_ID.IMPRESSION_ID. An event belongs to the last page that had shown its document when
-it came; the events of a page are those of the store up to the moment at which the export began.
+impression of its own, named QUERY_ID.IMPRESSION_ID; the arm of a page is its experiment, and round:2, round:3, … after
+feedback, so that nobody takes what a click has moved for what a ranker preferred. An event belongs to the last page
+that had shown its document when it came; the events of a page are those of the store up to the moment at which the
+export began.
 """
 
 from __future__ import annotations
@@ -167,7 +169,7 @@ def _page(row: RowMapping, documents: Sequence[str], acts: Sequence[Event]) -> P
         pipeline_version=row["version"],
         propensities=None if row["propensities"] is None else json.loads(row["propensities"]),
         scores=scores,
-        arm=row["arm"],
+        arm=row["arm"] or (f"round:{row['round']}" if row["round"] > 1 else None),
         session=row["session_id"],
         client=row["user_id"],
         time=_time(row["shown_ms"]),

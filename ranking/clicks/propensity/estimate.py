@@ -26,6 +26,9 @@ Batch: TypeAlias = "Sessions | tuple[Sessions, Floats | None]"
 """Pages; or pages with the logged probability of each document at its rank, shape (n, ranks), NaN where there is no
 such."""
 
+AGAIN: Final = "round:"
+"""Arms of pages that feedback has ranked anew begin so. Clicks moved their documents, so they are left out."""
+
 _FEW: Final = 100  # clicks at one rank: below that, an interval says little
 _VIEWS: Final = 20  # of a pair: below that, em is biased
 _ALL: Final = -1
@@ -65,9 +68,10 @@ class Options:
 def estimate(log: Sessions | Iterable[Batch], method: Method = "auto", options: Options | None = None) -> Propensities:
     """The propensities of a log, given at once or in batches of one vocabulary.
 
-    `auto` uses pages that were randomised (by design, then by logged probabilities) where all ranks were, and otherwise
-    harvests. Raises NotIdentifiedError where ranks are not connected, and InputError where the log has no pages, no
-    clicks, too few of them, or nothing that the method needs.
+    `auto` uses pages that were randomised (by design, then by logged probabilities) where there are enough of them for
+    every rank, and otherwise harvests. Pages whose arm begins with `round:` are left out. Raises NotIdentifiedError
+    where ranks are not connected, and InputError where the log has no pages, no clicks, too few of them, or nothing
+    that the method needs.
     """
     if method not in METHODS:
         raise InputError(f"There is no method {method!r}.", f"There are: {', '.join(METHODS)}.")
@@ -103,6 +107,9 @@ class _Reading:
         self._weighted = {_ALL: Weighted(options.clip)}
 
     def add(self, batch: Sessions, propensities: Floats | None) -> None:
+        moved = np.isin(batch.arm, [code for code, arm in enumerate(batch.arms) if arm.startswith(AGAIN)])
+        if moved.any():
+            batch, propensities = batch.take(~moved), None if propensities is None else propensities[~moved]
         self.tally.add(batch)
         if self.options.by_surface:
             for code in range(len(batch.surfaces)):
@@ -119,24 +126,23 @@ class _Reading:
     def best(self) -> Method:
         """Randomised pages where they reach as far as the log; they need no assumption about rankers."""
         wanted = self.options.ranks or self.tally.counts().ranks
-        if self._designs[_ALL].pages and self._reach(self._designs[_ALL].blocks()) >= wanted:
-            return "randomised"
-        if self._weighted[_ALL].pages and self._reach(self._weighted[_ALL].blocks()) >= wanted:
-            return "logged"
+        for name, made in (("randomised", self._designs[_ALL]), ("logged", self._weighted[_ALL])):
+            clicks = made.clicks()
+            if len(clicks) >= wanted and bool((clicks[:wanted] >= _FEW).all()):
+                return "randomised" if name == "randomised" else "logged"
         return "harvest"
 
-    @staticmethod
-    def _reach(blocks: Blocks) -> int:
-        known = np.isfinite(blocks.solve())
-        return len(known) if known.all() else int(np.argmin(known))
-
-    def randomised(self, surface: int) -> tuple[Blocks, dict[str, float]]:
-        designs = self._designs[surface]
-        return designs.blocks(), {"randomised_pages": designs.pages}
-
-    def logged(self, surface: int) -> tuple[Blocks, dict[str, float]]:
+    def blocks(self, method: Method, counts: Counts, surface: int) -> tuple[Blocks, Floats, dict[str, float]]:
+        """The blocks of a method, the clicks at each rank that they are made of, and what else there is to say."""
+        if method == "harvest":
+            blocks = harvest(counts, weighting=self.options.weighting, between=self.options.between)
+            return blocks, counts.by_rank()[1], {}
+        if method == "randomised":
+            designs = self._designs[surface]
+            return designs.blocks(), designs.clicks(), {"randomised_pages": designs.pages}
         made = self._weighted[surface]
-        return made.blocks(), {"randomised_pages": made.pages, "effective": made.effective, "clipped": made.clipped}
+        facts = {"randomised_pages": made.pages, "effective": made.effective, "clipped": made.clipped}
+        return made.blocks(), made.clicks(), facts
 
 
 def _curve(read: _Reading, counts: Counts, surface: int, name: str, method: Method) -> Curve:
@@ -149,11 +155,9 @@ def _curve(read: _Reading, counts: Counts, surface: int, name: str, method: Meth
         report.require()
     if method in ("em", "regression-em"):
         solve, groups = _fitted(pooled(counts), options)
+        clicks = report.clicks
     else:
-        if method == "harvest":
-            blocks = harvest(counts, weighting=options.weighting, between=options.between)
-        else:
-            blocks, extra = (read.randomised if method == "randomised" else read.logged)(surface)
+        blocks, clicks, extra = read.blocks(method, counts, surface)
         solve, groups = blocks.solve, len(blocks.clicks)
     theta = _whole(solve(np.ones(groups)), ranks, method)
     low, high = intervals(
@@ -167,7 +171,7 @@ def _curve(read: _Reading, counts: Counts, surface: int, name: str, method: Meth
         "shared_pairs": float(np.triu(report.shared, 1).sum()),
         **extra,
     }
-    warnings = _warnings(theta, low, report.clicks, options.resamples)
+    warnings = _warnings(theta, low, clicks[:ranks], options.resamples)
     if method == "em" and counted["shown"] < _VIEWS * len(np.unique(counts.pair)):
         warnings += ("Documents were shown too few times each for em: prefer harvest.",)
     return Curve(name, tuple(theta.tolist()), ends(low), ends(high), report.components, counted, warnings)

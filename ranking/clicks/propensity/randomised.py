@@ -71,6 +71,10 @@ class Designs:
             np.add.at(sums[1], group_of(some.query), some.weight[:, None] - clicked)
             self.pages += float(some.weight.sum())
 
+    def clicks(self) -> Floats:
+        """Clicks at each randomised rank, shape (ranks,)."""
+        return _by_rank({ranks: sums[0] for ranks, sums in self._blocks.items()})
+
     def blocks(self) -> Blocks:
         """Raises InputError where no page was randomised."""
         if not self._blocks:
@@ -93,7 +97,9 @@ class Weighted:
         if not clip >= 1:
             raise InputError(f"The weights cannot be cut at {clip:g}.", "Cut them at 1 or more.")
         self.clip, self._surface = clip, surface
-        self._blocks: dict[int, Floats] = {}  # n -> (4, groups, n): clicks, skips, weights squared, how many were cut
+        self._blocks: dict[
+            int, Floats
+        ] = {}  # n -> (5, groups, n): clicks, skips, weights squared, how many cut, plain clicks
         self.pages = 0.0
 
     def add(self, batch: Sessions, propensities: Floats) -> None:
@@ -119,9 +125,9 @@ class Weighted:
         length = propensities.shape[1]
         raw, often = 1 / propensities, pages.weight[:, None]
         weight, clicked = np.minimum(raw, self.clip), pages.clicks[:, :length]
-        sums = self._blocks.setdefault(length, np.zeros((4, GROUPS, length)))
+        sums = self._blocks.setdefault(length, np.zeros((5, GROUPS, length)))
         group = group_of(pages.query)
-        for kind, values in enumerate((weight * clicked, weight * ~clicked, weight**2, raw > self.clip)):
+        for kind, values in enumerate((weight * clicked, weight * ~clicked, weight**2, raw > self.clip, clicked)):
             np.add.at(sums[kind], group, often * values)
         self.pages += float(pages.weight.sum())
 
@@ -137,6 +143,10 @@ class Weighted:
         """How many documents had their weight cut."""
         return sum(float(sums[3].sum()) for sums in self._blocks.values())
 
+    def clicks(self) -> Floats:
+        """Clicks at each randomised rank, each counted once, shape (ranks,)."""
+        return _by_rank({tuple(range(length)): sums[4] for length, sums in self._blocks.items()})
+
     def blocks(self) -> Blocks:
         """Raises InputError where no page has probabilities."""
         if not self._blocks:
@@ -144,6 +154,14 @@ class Weighted:
                 "The log has no pages with propensities.", "Log them: the setting exploration of the server does."
             )
         return _joined({tuple(range(length)): sums[:2] for length, sums in self._blocks.items()})
+
+
+def _by_rank(parts: Mapping[tuple[int, ...], Floats]) -> Floats:
+    """Sums over groups and blocks of (groups, ranks) each, by rank."""
+    total = np.zeros(1 + max((rank for ranks in parts for rank in ranks), default=-1))
+    for ranks, sums in parts.items():
+        total[list(ranks)] += sums.sum(axis=0)
+    return total
 
 
 def _joined(parts: Mapping[tuple[int, ...], Floats]) -> Blocks:

@@ -215,6 +215,47 @@ def test_each_surface_has_a_curve() -> None:
         found.at([1], "tablet")
 
 
+def test_each_surface_has_a_curve_from_randomised_pages() -> None:
+    world, parts = World(32), []
+    for code, theta in enumerate((CURVE, CURVE**2)):
+        query = world.draw(30_000)
+        documents = shuffle(world.random, 5)(world.top(world.scores(), query), query)
+        surface = np.full(30_000, code)
+        parts.append(world.shown(query, documents, None, ("shuffle:5",), surface, ("desk", "phone"), theta))
+    for method, options in (("randomised", {}), ("logged", {"ranks": 5})):
+        batches = [(part, np.full(part.pair.shape, 0.2)) for part in parts]
+        found = estimate(batches, method, Options(by_surface=True, resamples=0, **options))  # type: ignore[arg-type]
+        assert found.at([1, 2, 3, 4, 5], "desk") == pytest.approx(CURVE, abs=0.03)
+        assert found.at([1, 2, 3, 4, 5], "phone") == pytest.approx(CURVE**2, abs=0.03)
+
+
+def test_auto_harvests_where_too_few_pages_were_randomised() -> None:
+    world = World(33)
+    many, few = world.rankers(20_000), world.exchanged(200, shuffle(world.random, 5), ("shuffle:5",))
+    assert estimate(few, "auto", QUICK).method == "harvest"
+    both = [
+        Sessions.of(part.pair, part.clicks, part.query, arm=np.full(len(part), code), arms=("v1", "shuffle:5"))
+        for code, part in enumerate((many, few))
+    ]
+    found = estimate(both, "auto", QUICK)
+    assert found.method == "harvest"
+    assert values(found) == pytest.approx(CURVE, abs=0.03)
+    assert any("Fewer than 100" in line for line in estimate(both, "randomised", QUICK).curves[0].warnings)
+
+
+def test_what_feedback_has_ranked_anew_is_left_out() -> None:
+    """The second round shows first what was clicked in the first: at rank 1 more people click on it, by selection."""
+    world = World(34, queries=4000)
+    first = world.rankers(20_000, versions=2)
+    order = np.argsort(~first.clicks, axis=1, kind="stable")
+    documents = np.take_along_axis(first.pair, order, axis=1) - first.query[:, None] * world.documents
+    second = world.shown(first.query, documents, np.full(20_000, 2), ("v0", "v1", "round:2"))
+    first = Sessions.of(first.pair, first.clicks, first.query, arm=first.arm, arms=second.arms)
+    alone = estimate(first, "harvest", QUICK)
+    assert estimate([first, second], "harvest", QUICK) == alone
+    assert values(alone) == pytest.approx(CURVE, abs=0.05)
+
+
 # --- the likelihood
 
 
