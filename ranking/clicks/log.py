@@ -99,7 +99,7 @@ class ClickLog:
                 for file in self.files("impressions"):
                     yield from _merged(file, self.path / "events" / file.name, batch)
                 return
-            streams = [Stream(schema, self._batches(table, schema)) for table, schema in _TABLES.items()]
+            streams = [Stream(schema, self.rows(table, batch)) for table, schema in _TABLES.items()]
             for impressions, events in together(streams, "query_id"):
                 yield from _joined(impressions, events, report).slices(batch)
 
@@ -109,9 +109,11 @@ class ClickLog:
             for file in self.files("impressions"):
                 yield from _rows(file, pa.schema([IMPRESSIONS.field(name)]), BATCH)
 
-    def _batches(self, table: str, schema: Any) -> Iterator[Any]:
-        for file in self.files(table):
-            yield from _rows(file, schema, BATCH)
+    def rows(self, table: str, batch: int = BATCH) -> Iterator[Any]:
+        """The rows of `impressions` or of `events` as record batches in its schema, in the order of the files."""
+        with _reading(self.path):
+            for file in self.files(table):
+                yield from _rows(file, _TABLES[table], batch)
 
 
 class LogWriter:
@@ -266,7 +268,7 @@ def _rows(file: Path, schema: Any, batch: int) -> Iterator[Any]:
 def _merged(impressions: Path, events: Path, batch: int) -> Iterator[Pages]:
     """The pages of one aligned part: a merge join."""
     waiting = pa.Table.from_batches([], EVENTS)
-    coming = _rows(events, EVENTS, BATCH)
+    coming = _rows(events, EVENTS, batch)
     for shown in _rows(impressions, IMPRESSIONS, batch):
         taken: list[Any] = []
         while True:

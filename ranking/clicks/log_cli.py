@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -244,4 +244,5 @@ def _most(counter: Counter[Any], most: int = 8) -> str:
 
 
 def _inspected(summary: Summary, report: HygieneReport) -> dict[str, Any]:
-    return {**asdict(summary), "rates": summary.rates, "hygiene": asdict(report), "warnings": summary.warnings()}
+    figures = {each.name: getattr(summary, each.name) for each in fields(summary)}
+    return {**figures, "rates": summary.rates, "hygiene": asdict(report), "warnings": summary.warnings()}

@@ -94,8 +94,8 @@ def _row(
     if action is None and "user_query" not in record and "query_response_hit_ids" not in record:
         reading.bad(path, line, f"a record of {index or 'UBI'} has neither an action_name nor a user_query")
         return None
-    kind = "" if action is None else "click" if action in clicks else str(action)
-    if kind not in ("", "click", "impression"):
+    kind = "click" if action in clicks else action or ""
+    if kind not in ("", "impression") and action not in clicks:
         reading.count("events of other actions")
         return None
     if not record.get("query_id"):
