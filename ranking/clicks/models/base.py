@@ -49,12 +49,14 @@ class FitOptions:
 class FitReport:
     """How a fit went: `bounds` is the evidence lower bound before the pass of
     every check where no pages are held out, which EM never lets fall; `held_out` the
-    log-likelihood per impression of the held-out pages at every check; `prior` the groups that shared a prior."""
+    log-likelihood per impression of the held-out pages at every check; `prior` the groups that shared a prior;
+    `impressions` how many documents the pages showed."""
 
     iterations: int
     bounds: tuple[float, ...]
     held_out: tuple[float, ...]
     prior: str
+    impressions: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +114,9 @@ class ClickModel(ABC):
                 break
         if validation is not None and best.parameters:
             self.set_parameters(best.parameters)
+        shown = self._impressions()
         self._finish()
-        return FitReport(number, tuple(bounds), tuple(held_out), prior)
+        return FitReport(number, tuple(bounds), tuple(held_out), prior, shown)
 
     def log_likelihood(self, sessions: Sessions) -> Floats:
         """The natural logarithm of the probability of each page's clicks, shape (n,)."""

@@ -1,0 +1,99 @@
+"""`clickwise clicks fit`: click models from a click log."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from index.errors import ConflictError, InputError
+
+if TYPE_CHECKING:
+    from ranking.clicks.models.fitting import Outcome
+
+ALL = "all"
+
+
+class Prior(StrEnum):
+    """`ranking.clicks.models.base.PriorKind`, known without loading it."""
+
+    auto = "auto"
+    shared = "global"
+    exposure = "exposure"
+    query = "query"
+
+
+class Split(StrEnum):
+    """`ranking.clicks.models.fitting.Split`."""
+
+    order = "order"
+    spread = "spread"
+
+
+def fit(
+    log: Annotated[Path, typer.Argument(help="A click log: the folder that 'clickwise clicks convert' writes.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="global-ctr, rank-ctr, document-ctr, pbm, trust, cascade, dcm, ccm, sdbn, dbn, ubm; all compares them."
+        ),
+    ] = "pbm",
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the fitted model there, to debias feedback with it.")
+    ] = None,
+    earlier: Annotated[
+        Path | None, typer.Option("--continue", metavar="DIR", help="Go on from this fit, with the pages of this log.")
+    ] = None,
+    decay: Annotated[
+        float, typer.Option(min=0, max=1, help="How much the earlier log still counts, with --continue.")
+    ] = 1.0,
+    test: Annotated[
+        Path | None, typer.Option(metavar="LOG", help="Measure on this log. [default: the last tenth]")
+    ] = None,
+    split: Annotated[
+        Split, typer.Option(help="Which pages are held out: the last ones, or one in ten (for logs sorted by query).")
+    ] = Split.order,
+    prior: Annotated[
+        Prior, typer.Option(help="Which documents share a prior: all, those equally exposed, or those of a query.")
+    ] = Prior.auto,
+    iterations: Annotated[int, typer.Option(min=1, help="At most so many passes of EM.")] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Fit a click model.
+
+    Prints how well it foresees pages that it has not seen; --model all compares every model.
+    """
+    from ranking.clicks.log import ClickLog
+    from ranking.clicks.models.base import FitOptions
+    from ranking.clicks.models.fitting import Fitting
+    from ranking.clicks.models.registry import MODELS, Fitted, new
+
+    names = list(MODELS) if model == ALL else [new(model).name]
+    if len(names) > 1 and (out or earlier):
+        raise InputError("Several models do not go into one folder.", "Name one with --model.")
+    if out is not None and out.exists() and not (out / "model.json").is_file() and any(out.iterdir()):
+        raise ConflictError(f"{out} is a folder with something else in it.", "Name another folder.")
+    fitting = Fitting(ClickLog.open(log), ClickLog.open(test) if test else None, split.value)
+    options = FitOptions(iterations=iterations, prior=prior.value, decay=decay)
+    outcomes = [fitting.run(name, options, Fitted.load(earlier) if earlier else None) for name in names]
+    if out is not None:
+        outcomes[0].fitted.save(out)
+    if as_json:
+        typer.echo(json.dumps({"models": [outcome.to_json() for outcome in outcomes]}))
+        return
+    typer.echo("\n".join(table(outcomes)))
+
+
+def table(outcomes: list[Outcome]) -> list[str]:
+    """The models, best conditional perplexity first."""
+    lines = [f"{'model':<14}{'log-likelihood':>15}{'perplexity':>12}{'conditional':>13}{'passes':>8}{'seconds':>9}"]
+    for outcome in sorted(outcomes, key=lambda outcome: outcome.foresight.conditional_perplexity):
+        found = outcome.foresight
+        lines.append(
+            f"{outcome.fitted.model.name:<14}{found.log_likelihood:>15.4f}{found.perplexity:>12.4f}"
+            f"{found.conditional_perplexity:>13.4f}{outcome.iterations:>8}{outcome.seconds:>9.2f}"
+        )
+    return [*lines, f"measured on {outcomes[0].foresight.pages:,.0f} pages that no model was fitted to"]
