@@ -80,6 +80,25 @@ class Lexical(Ranker, Protocol):
 
 
 @runtime_checkable
+class Adapting(Ranker, Protocol):
+    """A ranker that adapts a model to the feedback, and can show what it would have ranked without."""
+
+    def rank_both(self, requests: Sequence[Request], context: Context) -> list[tuple[Ranking, Ranking]]:
+        """For each request the ranking before adaptation and after it. `rank` gives the latter."""
+        ...
+
+
+@runtime_checkable
+class Learned(Ranker, Protocol):
+    """A ranker whose answers depend on a model's weights beside its options."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the weights."""
+        ...
+
+
+@runtime_checkable
 class Fuser(Protocol):
     """Makes one ranking of several for the same query. The order of the inputs matters only for their weights."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from index.types import Ranking
 from ranking.context import Context
-from ranking.contract import Fuser, Lexical, Ranker, Request
+from ranking.contract import Adapting, Fuser, Learned, Lexical, Ranker, Request
 
 if TYPE_CHECKING:
     from index.index import Index
@@ -33,7 +33,9 @@ class Stage:
     @cached_property
     def key(self) -> str:
         """A hash of the part with its options and of all that it reads: equal keys give equal rankings."""
-        return _digest([self.part, asdict(self.does), [stage.key for stage in self.reads]])  # type: ignore[call-overload]
+        weights = [self.does.fingerprint] if isinstance(self.does, Learned) else []
+        options = asdict(self.does)  # type: ignore[call-overload]
+        return _digest([self.part, options, [stage.key for stage in self.reads], *weights])
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,9 @@ class PipelineSpec:
 class Trace:
     """How one answer came about.
 
-    `ranking` is the answer. `stages` holds what each stage ranked, feedback documents and all, by its name.
+    `ranking` is the answer. `stages` holds what each stage ranked, feedback documents and all, by its name; where a
+    stage adapts a model, also what it ranked before, as "NAME before". `degraded` says why the answer is less than it
+    could be, None where it is not.
     `timings_ms` is the wall time of each stage in milliseconds, of encoding the queries (`encode`, where that took
     place) and of everything (`total`); for a batch these are the times of the whole batch.
     """
@@ -66,6 +70,7 @@ class Trace:
     ranking: Ranking
     stages: Mapping[str, Ranking]
     timings_ms: Mapping[str, float]
+    degraded: str | None = None
 
 
 class Pipeline:
@@ -121,6 +126,7 @@ class _Run:
     def __init__(self, requests: Sequence[Request], context: Context) -> None:
         self.requests, self.context = list(requests), context
         self.done: dict[str, list[Ranking]] = {}
+        self.before: dict[str, list[Ranking]] = {}  # what adapting stages ranked before
 
     def traces(self, spec: PipelineSpec) -> list[Trace]:
         start, encoding = time.perf_counter(), self.context.encode_seconds
@@ -135,9 +141,17 @@ class _Run:
             timings["encode"] = 1000 * (self.context.encode_seconds - encoding)
         timings["total"] = 1000 * (time.perf_counter() - start)
         return [
-            Trace(answer, {stage.name: self.done[stage.key][i] for stage in spec.stages}, timings)
+            Trace(answer, self._contributions(spec, i), timings, self.context.degraded)
             for i, answer in enumerate(answers)
         ]
+
+    def _contributions(self, spec: PipelineSpec, i: int) -> dict[str, Ranking]:
+        stages: dict[str, Ranking] = {}
+        for stage in spec.stages:
+            if stage.key in self.before:
+                stages[f"{stage.name} before"] = self.before[stage.key][i]
+            stages[stage.name] = self.done[stage.key][i]
+        return stages
 
     def _execute(self, stage: Stage) -> float:
         """Run a stage unless an equal one has run. Gives the milliseconds that it took, encoding apart."""
@@ -147,7 +161,12 @@ class _Run:
             if isinstance(stage.does, Ranker):
                 candidates = inputs[0] if inputs else [request.candidates for request in self.requests]
                 asked = [_asked(stage.does, *pair) for pair in zip(self.requests, candidates, strict=True)]
-                self.done[stage.key] = stage.does.rank(asked, self.context)
+                if isinstance(stage.does, Adapting):
+                    both = stage.does.rank_both(asked, self.context)
+                    self.before[stage.key] = [before for before, _ in both]
+                    self.done[stage.key] = [after for _, after in both]
+                else:
+                    self.done[stage.key] = stage.does.rank(asked, self.context)
             else:
                 self.done[stage.key] = [stage.does.fuse(rankings) for rankings in zip(*inputs, strict=True)]
         return 1000 * (time.perf_counter() - start - (self.context.encode_seconds - encoding))

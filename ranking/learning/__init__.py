@@ -1,0 +1,1 @@
+"""What is learned: cross-encoders, their inference, their adaptation to one query, and their training."""

@@ -1,0 +1,261 @@
+"""The inference engine: one owner per model, who batches across requests.
+
+Callers tokenise, hand in their pairs and wait. One thread owns the model's queue: it takes whatever waits, whoever sent
+it, sorts it by length, packs it into batches of a token budget and has every core compute a batch of its own.
+
+The network is cut at a layer: what lies below does not depend on a query's delta, so its states are kept, within
+bounds, and a click recomputes only what lies above. Cut above the last layer, the states of a pair are its pooled
+vector.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from index.encoder_bert import workers
+from index.errors import OverloadedError
+from ranking.learning.bert import Packed, Part
+from ranking.learning.cache import BytesCache
+from ranking.learning.cross_encoder import CrossEncoder
+from ranking.learning.delta import Delta
+from ranking.learning.pair import Pair
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+BATCH = 1_536  # tokens: more are hardly quicker per token, and would keep a short request waiting for longer
+_ROUND = 8 * BATCH  # tokens that are sorted and packed at a time
+_QUEUE = 400_000  # tokens that may wait: some seconds of work on two cores
+_KEPT = 256 * 2**20  # bytes of states
+_DELTAS = 32 * 2**20  # bytes of deltas
+_RETRY = 1.0  # seconds after which a refused caller may try again
+
+
+@dataclass(slots=True)
+class _Work:
+    """One pair to compute: from its tokens up to the cut (no `states`), or from its states at the cut to its pooled
+    vector."""
+
+    pair: Pair
+    cut: int
+    keep: int | None
+    delta: Delta | None
+    states: Tensor | None
+    done: Future[Tensor] = field(default_factory=Future)
+
+
+class Engine:
+    """The owner of one model. Thread-safe. `queue` is in tokens, `kept` in bytes of states."""
+
+    def __init__(self, model: CrossEncoder, *, queue: int = _QUEUE, kept: int = _KEPT) -> None:
+        self.model = model
+        self.layers = model.bert.frame.layers
+        self._limit = queue
+        self._states = BytesCache[tuple[bytes, int], Tensor](kept, lambda states: states.nbytes)
+        self.deltas = BytesCache[bytes, Delta](_DELTAS, lambda delta: delta.bytes + 64)
+        self._waiting: deque[_Work] = deque()
+        self._tokens = 0
+        self._changed = threading.Condition()
+        self._slots = threading.Semaphore(torch.get_num_threads())
+        self._owner: threading.Thread | None = None
+
+    def states(
+        self, pairs: Sequence[Pair], cut: int | None = None, *, keep: int | None = None, timeout: float | None = None
+    ) -> list[Tensor]:
+        """The states of each pair before layer `cut`, (tokens, width), or where it is None its pooled vector (width,).
+
+        What is remembered is not computed again. `keep` remembers the states before another layer on the way. Raises
+        OverloadedError where too much is waiting already, TimeoutError after `timeout` seconds.
+        """
+        at = self.layers if cut is None else cut
+        found = [self._states.get((pair.key, at)) for pair in pairs]
+        missing = {pair.key: pair for pair, states in zip(pairs, found, strict=True) if states is None}
+        works = {key: self._starting_work(pair, at, keep) for key, pair in missing.items()}
+        self._finish(list(works.values()), timeout)
+        return [
+            states if states is not None else works[pair.key].done.result()
+            for pair, states in zip(pairs, found, strict=True)
+        ]
+
+    def pooled(
+        self, pairs: Sequence[Pair], states: Sequence[Tensor], cut: int, delta: Delta, timeout: float | None = None
+    ) -> list[Tensor]:
+        """The pooled vectors (width,) of a model changed by `delta`, from the states before layer `cut`.
+
+        Raises as `states` does.
+        """
+        works = [_Work(pair, cut, None, delta, held) for pair, held in zip(pairs, states, strict=True)]
+        self._finish(works, timeout)
+        return [work.done.result() for work in works]
+
+    def logits(self, pooled: Sequence[Tensor], delta: Delta | None = None) -> Floats:
+        """The scores (n,) of pooled vectors: one matrix product, so it is done here and now."""
+        if not pooled:
+            return np.zeros(0)
+        return self.head(torch.stack(list(pooled)), delta).double().numpy()
+
+    @torch.inference_mode()
+    def head(self, pooled: Tensor, delta: Delta | None = None) -> Tensor:
+        """Scores (n,) from pooled vectors (n, width), in float32."""
+        weight, bias = (self.model.parameters[f"head.{kind}"].float() for kind in ("weight", "bias"))
+        if delta is not None:
+            weight = weight + delta.tensors.get("head.weight", torch.zeros(()))
+            bias = bias + delta.tensors.get("head.bias", torch.zeros(()))
+        return self.model.score(pooled @ weight.T + bias)
+
+    @property
+    def kept_bytes(self) -> int:
+        return self._states.bytes
+
+    def _starting_work(self, pair: Pair, cut: int, keep: int | None) -> _Work:
+        """From the tokens, or from states that are remembered somewhere below the cut."""
+        held = self._states.get((pair.key, keep)) if keep is not None and cut == self.layers else None
+        return _Work(pair, cut, keep, None, held) if held is None else _Work(pair, keep or 0, None, None, held)
+
+    def _finish(self, works: Sequence[_Work], timeout: float | None) -> None:
+        if not works:
+            return
+        self._submit(works)
+        _, late = wait([work.done for work in works], timeout)
+        if late:
+            for work in works:
+                work.done.cancel()
+            raise TimeoutError
+        for work in works:
+            work.done.result()
+
+    def _submit(self, works: Sequence[_Work]) -> None:
+        tokens = sum(len(work.pair) for work in works)
+        with self._changed:
+            if self._tokens and self._tokens + tokens > self._limit:
+                raise OverloadedError(
+                    "More texts are waiting to be ranked than the cross-encoder's queue takes.",
+                    "Try again in a moment, or re-rank fewer documents.",
+                    retry_after=_RETRY,
+                )
+            if self._owner is None or not self._owner.is_alive():  # started late: threads do not survive a fork
+                self._owner = threading.Thread(target=self._own, name=f"owner of {self.model.name}", daemon=True)
+                self._owner.start()
+            self._waiting.extend(works)
+            self._tokens += tokens
+            self._changed.notify()
+
+    def _own(self) -> None:
+        """Round after round: what has waited longest, up to a few batches, so that nobody waits for a long job's
+        end."""
+        while True:
+            with self._changed:
+                while not self._waiting:
+                    self._changed.wait()
+                works, tokens = [], 0
+                while self._waiting and tokens < _ROUND:
+                    works.append(self._waiting.popleft())
+                    tokens += len(works[-1].pair)
+            for batch in _batches(works):
+                self._slots.acquire()
+                workers().submit(self._compute, batch)
+
+    def _compute(self, batch: list[_Work]) -> None:
+        """Compute a batch on this core, tell those who wait, and remember the states below the cut."""
+        started = [work for work in batch if work.done.running()]
+        try:
+            if started:
+                for work, result in zip(started, self._forward(started), strict=True):
+                    work.done.set_result(result)
+        except Exception as error:  # every one of them is told; the owner lives on
+            for work in started:
+                if not work.done.done():
+                    work.done.set_exception(error)
+        finally:
+            self._slots.release()
+            with self._changed:
+                self._tokens -= sum(len(work.pair) for work in batch)
+
+    @torch.inference_mode()
+    def _forward(self, works: list[_Work]) -> list[Tensor]:
+        bert, p = self.model.bert, self.model.parameters
+        lengths = [len(work.pair) for work in works]
+        first = works[0]
+        parts = _parts(works)
+        if first.states is None:
+            x = bert.embed(p, Packed.of([(work.pair.ids, work.pair.types) for work in works]))
+            below = 0
+        else:
+            x, below = torch.cat([work.states for work in works if work.states is not None]), first.cut
+        stops = [stop for stop in (first.keep, first.cut) if first.states is None and stop is not None]
+        for stop in sorted({min(stop, self.layers - 1) for stop in stops}):
+            x = bert.states(p, x, lengths, range(below, stop))
+            below = stop
+            if stop in (first.keep, first.cut):
+                self._remember(works, stop, torch.split(x, lengths))
+        if first.states is None and first.cut < self.layers:
+            return [states.clone() for states in torch.split(x, lengths)]
+        x = bert.states(p, x, lengths, range(below, self.layers - 1), parts)
+        pooled = list(bert.pooled(p, x, lengths, parts))
+        if first.delta is None:
+            self._remember(works, self.layers, pooled)
+        return pooled
+
+    def _remember(self, works: Sequence[_Work], cut: int, states: Sequence[Tensor]) -> None:
+        for work, own in zip(works, states, strict=True):
+            self._states.put((work.pair.key, cut), own.clone())  # a view would hold on to the whole batch
+
+
+def _batches(works: Sequence[_Work]) -> Iterator[list[_Work]]:
+    """Works that can be computed together, in batches of a token budget. Marks them as running.
+
+    Those of one delta stay together, for each delta is applied to one stretch of the batch; within them the longest go
+    first. Cancelled ones come out too (nobody else accounts for them), and are not computed.
+    """
+    order = sorted(works, key=lambda w: (w.states is None, w.cut, w.keep or 0, id(w.delta), -len(w.pair)))
+    batch: list[_Work] = []
+    tokens = 0
+    for work in order:
+        if batch and (tokens + len(work.pair) > BATCH or not _alike(batch[0], work)):
+            yield _marked(batch)
+            batch, tokens = [], 0
+        batch.append(work)
+        tokens += len(work.pair)
+    if batch:
+        yield _marked(batch)
+
+
+def _marked(batch: list[_Work]) -> list[_Work]:
+    for work in batch:
+        work.done.set_running_or_notify_cancel()
+    return batch
+
+
+def _alike(a: _Work, b: _Work) -> bool:
+    return (a.states is None, a.cut, a.keep, a.delta is None) == (b.states is None, b.cut, b.keep, b.delta is None)
+
+
+def _parts(works: Sequence[_Work]) -> list[Part]:
+    """The stretch of each delta, where works of one delta are neighbours."""
+    parts: list[Part] = []
+    token = 0
+    for text, work in enumerate(works):
+        end = token + len(work.pair)
+        if work.delta is not None:
+            last = parts[-1] if parts else None
+            if last is not None and last.delta is work.delta and last.texts.stop == text:
+                parts[-1] = Part(slice(last.texts.start, text + 1), slice(last.tokens.start, end), work.delta)
+            else:
+                parts.append(Part(slice(text, text + 1), slice(token, end), work.delta))
+        token = end
+    return parts
+
+
+def remaining(deadline: float | None) -> float | None:
+    """Seconds left until a deadline on the clock of `time.perf_counter`, None where there is none."""
+    return None if deadline is None else max(0.0, deadline - time.perf_counter())
