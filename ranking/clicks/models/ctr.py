@@ -41,7 +41,7 @@ class RankRate(ClickModel):
         return "none"
 
     def _step(self, bounded: bool) -> float:
-        rates, missed = self.rates, self.shown - self.clicked
+        rates, missed = self.rates[: len(self.shown)], self.shown - self.clicked
         return float(self.clicked @ np.log(rates) + missed @ np.log1p(-rates)) if bounded else np.nan
 
     def _impressions(self) -> float:

@@ -50,7 +50,7 @@ class UserBrowsing(Factored):
         last[:, 0] = 1.0
         for rank in range(sessions.ranks):
             cells = rank * (rank + 1) // 2 + np.arange(rank + 1)
-            attraction = self.relevance(sessions.pair[:, rank])
+            attraction = self.relevance(sessions.pair[:, rank]) * sessions.shown[:, rank]  # a slot may be empty
             each = last[:, : rank + 1] * self._clicked_chance(cells[None, :], attraction[:, None])
             total = each.sum(axis=1)
             last[:, : rank + 1] -= each
