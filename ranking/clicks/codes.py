@@ -53,10 +53,13 @@ def _coded(pages: Pages, vocabulary: Vocabulary, surfaces: _Names, arms: _Names,
     local, queries = _encoded(pages.impressions.column("query"))
     document, documents = _encoded(pages.documents)
     # Python is asked once per distinct pair of the batch, not once per document shown.
-    keys, where = np.unique(local[pages.page_of_slot] * len(documents) + document, return_inverse=True)
-    known = [vocabulary.pair(queries[key // len(documents)], documents[key % len(documents)]) for key in keys.tolist()]
+    keys = pa.array(local[pages.page_of_slot] * len(documents) + document).dictionary_encode()
+    known = [
+        vocabulary.pair(queries[key // len(documents)], documents[key % len(documents)])
+        for key in keys.dictionary.to_pylist()
+    ]
     pair = np.full((len(pages), width), -1, dtype=np.int32)
-    pair[rows, columns] = np.array(known, dtype=np.int32)[where][keep]
+    pair[rows, columns] = np.array(known, dtype=np.int32)[np.asarray(keys.indices)][keep]
     clicks = np.zeros(pair.shape, dtype=np.bool_)
     clicks[rows, columns] = pages.clicked[keep]
     query = np.array([vocabulary.query(name) for name in queries], dtype=np.int32)[local]

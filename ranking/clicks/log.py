@@ -28,7 +28,7 @@ from ranking.clicks.pages import Page, Pages
 from ranking.clicks.schema import EVENTS, IMPRESSIONS
 from ranking.clicks.spill import Stream, together
 
-BATCH: Final = 16_384
+BATCH: Final = 32_768
 """Pages that are read at a time."""
 GROUP: Final = 65_536
 """Pages of one row group: what a writer holds in memory."""

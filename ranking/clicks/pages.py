@@ -150,15 +150,15 @@ class Pages:
     @cached_property
     def slot(self) -> Integers:
         """The slot of each event's document, its first one on the page, shape (m,); -1 where the page lacks it."""
-        shown, acted = len(self.documents), self.events.num_rows
+        shown = len(self.documents)
         both = pa.chunked_array([self.documents, self.events.column("document")], type=pa.string())
         codes = _codes(both)
         documents = int(codes.max(initial=0)) + 1
         keys = self.page_of_slot * documents + codes[:shown]
         wanted = self.page * documents + codes[shown:]
-        if shown == 0 or acted == 0:
-            return np.full(acted, -1, dtype=np.int64)
-        order = np.argsort(keys, kind="stable")
+        if shown == 0:
+            return np.full(len(wanted), -1, dtype=np.int64)
+        order = np.argsort(keys, kind="stable")  # quick, as keys come page by page
         found = np.minimum(np.searchsorted(keys, wanted, sorter=order), shown - 1)
         return np.where(keys[order[found]] == wanted, order[found], -1)
 
