@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding, gelu, layer_norm, linear, scaled_dot_product_attention
 
-from ranking.learning.delta import Delta
+from ranking.learning.delta import Delta, wide
 
 Parameters = Mapping[str, Tensor]
 Runs = list[tuple[int, int]]  # (length, count) of neighbouring texts of equal length
@@ -94,7 +94,8 @@ class Bert:
     def embed(self, p: Parameters, texts: Packed) -> Tensor:
         """The states below the first layer, shape (tokens, width)."""
         positions = torch.cat([torch.arange(length).repeat(count) for length, count in texts.runs])
-        x = embedding(texts.ids, p["words"]) + embedding(positions, p["positions"]) + embedding(texts.types, p["types"])
+        ids, types, places = (each.to(p["words"].device) for each in (texts.ids, texts.types, positions))
+        x = embedding(ids, p["words"]) + embedding(places, p["positions"]) + embedding(types, p["types"])
         return self._norm(p, "norm", x, ())
 
     def states(
@@ -111,21 +112,21 @@ class Bert:
         return x
 
     def pooled(self, p: Parameters, x: Tensor, lengths: Sequence[int], parts: Sequence[Part] = ()) -> Tensor:
-        """From the states before the last layer, (tokens, width), to the pooled states (texts, width) of float32."""
+        """From the states before the last layer, (tokens, width), to the pooled states (texts, width), at least float32."""
         at, runs = f"layers.{self.frame.layers - 1}", _runs(lengths)
-        firsts = torch.tensor([0, *lengths[:-1]]).cumsum(0)
+        firsts = torch.tensor([0, *lengths[:-1]], device=x.device).cumsum(0)
         rows = [Part(part.texts, part.texts, part.delta) for part in parts]
         attended = self._attend_first(self._linear(p, f"{at}.qkv", x, parts), firsts, runs)
         x = self._norm(p, f"{at}.norm", self._linear(p, f"{at}.attended", attended, rows) + x[firsts], rows)
         inner = gelu(self._linear(p, f"{at}.up", x, rows))
         x = self._norm(p, f"{at}.last_norm", self._linear(p, f"{at}.down", inner, rows) + x, rows)
-        return torch.tanh(self._linear(p, "pooler", x, rows).float())
+        return torch.tanh(wide(self._linear(p, "pooler", x, rows)))
 
     def logits(self, p: Parameters, pooled: Tensor, parts: Sequence[Part] = ()) -> Tensor:
         """Pooled states (texts, width) to scores (texts, labels)."""
         rows = [Part(part.texts, part.texts, part.delta) for part in parts]
         pooled = pooled.to(p["head.weight"].dtype)
-        return self._linear(p, "head", pooled, rows).float()
+        return wide(self._linear(p, "head", pooled, rows))
 
     def forward(self, p: Parameters, texts: Packed, parts: Sequence[Part] = ()) -> Tensor:
         """Scores (texts, labels)."""

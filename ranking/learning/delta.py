@@ -68,9 +68,9 @@ class Delta:
                 continue
             if name.endswith(".a") and f"{name[:-2]}.b" in self.tensors:
                 name = name[:-2]
-                change = self.tensors[f"{name}.b"].float() @ self.tensors[f"{name}.a"].float()
+                change = wide(self.tensors[f"{name}.b"]) @ wide(self.tensors[f"{name}.a"])
             base = changed[name]
-            changed[name] = (base.float() + change.float()).to(base.dtype)
+            changed[name] = (wide(base) + wide(change)).to(base.dtype)
         return changed
 
     def detached(self) -> Delta:
@@ -90,3 +90,8 @@ class Delta:
                 return cls({name: file.get_tensor(name) for name in file.keys()}, about)  # noqa: SIM118
         except (OSError, SafetensorError, ValueError) as error:
             raise UnavailableError(f"The delta {path} cannot be read: {error}.", "Train it again.") from error
+
+
+def wide(tensor: Tensor) -> Tensor:
+    """The same numbers in float32, or in float64 where they are in it already."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

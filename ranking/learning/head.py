@@ -53,5 +53,5 @@ def solve(
 def _newton(kernel: Tensor, start: Tensor, wanted: Tensor, weight: Tensor, dual: Tensor) -> tuple[Tensor, Tensor]:
     """Newton's step (n,) and the system (n, n) that it solves: (I + C K) step = residual."""
     p = torch.sigmoid(start + kernel @ dual)
-    system = torch.eye(len(start), dtype=start.dtype) + (weight * p * (1.0 - p))[:, None] * kernel
+    system = torch.eye(len(start), dtype=start.dtype, device=start.device) + (weight * p * (1.0 - p))[:, None] * kernel
     return torch.linalg.solve(system, weight * (wanted - p) - dual), system

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ranking.learning.bert import Parameters
-from ranking.learning.delta import Delta
+from ranking.learning.delta import Delta, wide
 
 Tuned: TypeAlias = Literal["head", "biases", "norms", "lora", "all"]
 """`head` is the classifier alone; each of the others includes it. `biases` are those of all linear maps (the BitFit of
@@ -57,13 +57,15 @@ def thin_names(parameters: Parameters, layers: Iterable[int]) -> list[str]:
 def fresh(
     parameters: Parameters, names: Iterable[str], thin: Iterable[str] = (), rank: int = 8, seed: int = 0
 ) -> dict[str, Tensor]:
-    """Changes that change nothing yet, in float32: zeros, and thin factors of which one is random and one zero."""
+    """Changes that change nothing yet, at least float32: zeros, and thin factors of which one is random and one
+    zero."""
     random = torch.Generator().manual_seed(seed)
-    changes = {name: torch.zeros(parameters[name].shape) for name in names}
+    changes = {name: torch.zeros_like(wide(parameters[name])) for name in names}
     for name in thin:
         outputs, inputs = parameters[name].shape
-        changes[f"{name}.a"] = torch.randn((rank, inputs), generator=random) / inputs**0.5
-        changes[f"{name}.b"] = torch.zeros((outputs, rank))
+        like = wide(parameters[name][:0])
+        changes[f"{name}.a"] = (torch.randn((rank, inputs), generator=random) / inputs**0.5).to(like)
+        changes[f"{name}.b"] = like.new_zeros((outputs, rank))
     return changes
 
 
