@@ -27,8 +27,8 @@ class Recipe:
 
     objective: str = "naive-listwise"
     kind: Kind = "mlp"
-    hidden: tuple[int, ...] = (64,)
-    layer_dropout: float = 0.2
+    hidden: tuple[int, ...] = (64, 32)
+    layer_dropout: float = 0.5
     held_out: float = 0.15
     clip: float | None = 10.0
     self_normalised: bool = False

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ranking.clicks.sessions import Floats, Sessions
+from ranking.clicks.sessions import Codes, Floats, Sessions
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +18,8 @@ class Pages:
     """n pages of r ranks, and p pairs that they show.
 
     `rows` (p,) are rows of the features, `pair` (n, r) places in `rows` (0 where nothing is shown), `shown` (n, r)
-    bool, `clicks` (n, r) 0 or 1, `weight` (n, r) how much each impression counts (0 where nothing is shown), `surface` (n,).
+    bool, `clicks` (n, r) 0 or 1, `weight` (n, r) how much each impression counts, 0 where nothing is shown,
+    `surface` (n,).
     """
 
     rows: Tensor
@@ -31,14 +33,11 @@ class Pages:
     def of(cls, sessions: Sessions, weight: Floats | None = None) -> Pages:
         """All pages as one batch. `weight` (n, r) multiplies the weights of the pages."""
         shown = sessions.shown
-        rows, pair = np.unique(np.maximum(sessions.pair, 0) if shown.all() else sessions.pair, return_inverse=True)
-        pair = pair.reshape(sessions.pair.shape)
-        if len(rows) and rows[0] < 0:
-            rows, pair = rows[1:], np.maximum(pair - 1, 0)
+        rows, pair = distinct(sessions.pair)
         each = sessions.weight[:, None] * shown * (1.0 if weight is None else weight)
         return cls(
-            torch.from_numpy(rows.astype(np.int64)),
-            torch.from_numpy(pair.astype(np.int64)),
+            torch.from_numpy(rows),
+            torch.from_numpy(pair),
             torch.from_numpy(shown),
             torch.from_numpy(sessions.clicks.astype(np.float32)),
             torch.from_numpy(each.astype(np.float32)),
@@ -66,6 +65,21 @@ class Pages:
         total = torch.zeros(len(self.rows)).index_add(0, self.pair.flatten(), (values * self.weight).flatten())
         count = torch.zeros(len(self.rows)).index_add(0, self.pair.flatten(), self.weight.flatten())
         return (total / count.clamp(min=1e-12))[self.pair]
+
+
+def distinct(pair: Codes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The pairs that pages show, (p,) ascending, and for each slot its place among them, 0 where nothing is shown."""
+    most = int(pair.max(initial=-1)) + 1
+    if most <= 4 * pair.size:  # a table of all pairs is quicker than sorting
+        seen = np.zeros(most + 1, dtype=np.bool_)
+        seen[pair] = True  # -1 falls on the last
+        rows = np.flatnonzero(seen[:most])
+        place = np.zeros(most + 1, dtype=np.int64)
+        place[rows] = np.arange(len(rows))
+        return rows, place[pair]
+    rows, where = np.unique(pair, return_inverse=True)
+    hidden = int(len(rows) > 0 and rows[0] < 0)
+    return rows[hidden:].astype(np.int64), np.maximum(where.reshape(pair.shape) - hidden, 0)
 
 
 def batches(sessions: Sessions, weight: Floats | None, size: int, random: np.random.Generator) -> Iterator[Pages]:

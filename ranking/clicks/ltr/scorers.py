@@ -36,7 +36,7 @@ class Network(nn.Module):
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, width: int, kind: Kind = "mlp", hidden: Sequence[int] = (64,), dropout: float = 0.2) -> None:
+    def __init__(self, width: int, kind: Kind = "mlp", hidden: Sequence[int] = (64, 32), dropout: float = 0.5) -> None:
         super().__init__()
         self.width, self.kind, self.hidden, self.dropout = width, kind, tuple(hidden), dropout
         self.register_buffer("mean", torch.zeros(width))
@@ -79,7 +79,7 @@ class FeatureScorer(nn.Module):
 
 
 def new_scorer(
-    matrix: Single, kind: Kind = "mlp", hidden: Sequence[int] = (64,), dropout: float = 0.2, seed: int = 0
+    matrix: Single, kind: Kind = "mlp", hidden: Sequence[int] = (64, 32), dropout: float = 0.5, seed: int = 0
 ) -> FeatureScorer:
     """A scorer with parameters drawn by `seed`, standardised by the features."""
     with torch.random.fork_rng(devices=[]):

@@ -17,7 +17,7 @@ from ranking.clicks.ltr.bias import Bias
 from ranking.clicks.ltr.features import Features, Judged
 from ranking.clicks.ltr.objectives.protocol import log_share
 from ranking.clicks.ltr.pages import Pages
-from ranking.clicks.ltr.scorers import new_scorer
+from ranking.clicks.ltr.scorers import FeatureScorer, Kind, new_scorer
 from ranking.clicks.ltr.training import score_rows
 from ranking.clicks.sessions import Flags, Floats, Sessions
 
@@ -99,23 +99,31 @@ def people(behaviour: Behaviour, ranks: int, eta: float = 1.0) -> People:
     raise InputError(f"There are no simulated people {behaviour!r}.", "Choose pbm, trust or cascade.")
 
 
-def production_scores(judged: Judged, share: float, random: np.random.Generator, steps: int = 100) -> Floats:
-    """The scores of a linear ranker that was trained, listwise, on the grades of a share of the queries."""
+def graded_scorer(
+    judged: Judged, share: float, random: np.random.Generator, kind: Kind = "linear", steps: int = 100
+) -> FeatureScorer:
+    """A ranker trained, listwise, on the grades of a share of the queries: what experts' work gives without clicks."""
     features = judged.features
     chosen = random.permutation(len(features.queries))[: max(1, round(share * len(features.queries)))]
-    table = candidate_pages(features, np.sort(chosen))
-    pages = Pages.of(table)
+    pages = Pages.of(candidate_pages(features, np.sort(chosen)))
     gains = torch.from_numpy(np.exp2(judged.grades) - 1.0)[pages.rows]
     target = pages.spread(gains.float()) * pages.shown
     target = target / target.sum(dim=1, keepdim=True).clamp(min=1e-12)
-    scorer = new_scorer(features.matrix, "linear", seed=int(random.integers(2**31)))
-    optimiser = torch.optim.AdamW(scorer.parameters(), lr=0.02, weight_decay=0.1)
-    for _ in range(steps):
-        loss = -(target * log_share(pages.spread(scorer(pages.rows)), pages)).sum(dim=1).mean()
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-    return score_rows(scorer, len(features))
+    scorer = new_scorer(features.matrix, kind, seed=int(random.integers(2**31)))
+    optimiser = torch.optim.AdamW(scorer.parameters(), lr=0.005, weight_decay=0.1)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(random.integers(2**31)))
+        for _ in range(steps):
+            loss = -(target * log_share(pages.spread(scorer(pages.rows)), pages)).sum(dim=1).mean()
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+    return scorer
+
+
+def production_scores(judged: Judged, share: float, random: np.random.Generator) -> Floats:
+    """The scores of a linear ranker that knows the grades of a share of the queries: its pages are clicked."""
+    return score_rows(graded_scorer(judged, share, random), len(judged.features))
 
 
 def candidate_pages(features: Features, queries: np.ndarray[tuple[int], np.dtype[np.int64]] | None = None) -> Sessions:

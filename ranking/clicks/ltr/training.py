@@ -17,7 +17,7 @@ from index.errors import InputError
 from ranking.clicks.ltr.checkpoints import Epoch, Journal, State
 from ranking.clicks.ltr.measures import Evidence
 from ranking.clicks.ltr.objectives.protocol import Objective
-from ranking.clicks.ltr.pages import batches
+from ranking.clicks.ltr.pages import batches, distinct
 from ranking.clicks.ltr.scorers import Scorer
 from ranking.clicks.sessions import Floats, Sessions
 
@@ -138,12 +138,10 @@ def _identity(objective: Objective, pages: Sessions, held_out: Sessions, options
 def _evidence(scorer: Scorer, pages: Sessions) -> Evidence:
     """What held-out pages say about the scorer; only the rows that they show are scored."""
     scorer.train(False)
-    rows, place = np.unique(pages.pair[pages.shown], return_inverse=True)
+    rows, place = distinct(pages.pair)
     with torch.inference_mode():
-        scores = scorer(torch.from_numpy(rows.astype(np.int64))).double().numpy()
-    pair = pages.pair.copy()
-    pair[pages.shown] = place
-    return Evidence.of(replace(pages, pair=pair), scores)
+        scores = scorer(torch.from_numpy(rows)).double().numpy()
+    return Evidence.of(replace(pages, pair=np.where(pages.shown, place, -1).astype(np.int32)), scores)
 
 
 def _evidence_of(state: State) -> Evidence:

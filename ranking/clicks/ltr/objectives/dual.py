@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ranking.clicks.ltr.bias import Bias
-from ranking.clicks.ltr.objectives.protocol import Objective, curve, log_share
+from ranking.clicks.ltr.objectives.protocol import Objective, capped, curve, log_share
 from ranking.clicks.ltr.pages import Pages
 
 
@@ -36,7 +36,7 @@ class DualLearning(Objective):
     def _over(self, log_shares: Tensor, first: Tensor) -> Tensor:
         """The share at the first rank over that at each rank, (n, r), clipped, without gradient."""
         shares = log_shares.detach()
-        return (shares.gather(1, first) - shares).exp().clamp(max=self.clip)
+        return capped((shares.gather(1, first) - shares).exp(), self.clip)
 
     def believed(self) -> Bias:
         values = np.maximum(self.logits.detach().double().softmax(dim=1).numpy(), 1e-6)

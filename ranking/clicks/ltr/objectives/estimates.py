@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from ranking.clicks.ltr.bias import Bias
-from ranking.clicks.ltr.objectives.protocol import Objective, curve, log_share, tensor
+from ranking.clicks.ltr.objectives.protocol import Objective, capped, curve, log_share, tensor
 from ranking.clicks.ltr.pages import Pages
 from ranking.clicks.sessions import Floats, Sessions
 
@@ -83,7 +83,7 @@ class Affine(Estimated):
 
     def inverse(self, pages: Pages) -> Tensor:
         """1 / alpha, clipped, (n, r)."""
-        return (1.0 / curve(self.alpha, pages)).clamp(max=self.clip)
+        return capped(1.0 / curve(self.alpha, pages), self.clip)
 
     def relevance(self, pages: Pages) -> Tensor:
         return (pages.clicks - curve(self.beta, pages)) * self.inverse(pages)
@@ -147,7 +147,7 @@ class DoublyRobust(Affine):
 
     def relevance(self, pages: Pages) -> Tensor:
         predicted = pages.spread(self.regression[pages.rows])
-        inverse = pages.spread((1.0 / self.exposure[pages.rows]).clamp(max=self.clip))
+        inverse = pages.spread(capped(1.0 / self.exposure[pages.rows], self.clip))
         expected = curve(self.alpha, pages) * predicted + curve(self.beta, pages)
         return predicted + inverse * (pages.clicks - expected)
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from ranking.clicks.ltr.bias import Bias
-from ranking.clicks.ltr.objectives.protocol import Objective, curve, tensor
+from ranking.clicks.ltr.objectives.protocol import Objective, capped, curve, tensor
 from ranking.clicks.ltr.pages import Pages
 
 
@@ -81,7 +81,7 @@ class PropensityRatio(Objective):
 
     def forward(self, scores: Tensor, pages: Pages) -> Tensor:
         theta = curve(self.theta, pages)
-        ratio = (theta[:, None, :] / theta[:, :, None]).clamp(max=self.clip)
+        ratio = capped(theta[:, None, :] / theta[:, :, None], self.clip)
         return (ratio * pair_losses(scores, pages)).sum() / pages.total
 
     def believed(self) -> Bias:

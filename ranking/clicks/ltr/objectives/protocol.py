@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -43,6 +44,11 @@ def log_share(scores: Tensor, pages: Pages) -> Tensor:
     return masked.log_softmax(dim=1).masked_fill(~pages.shown, 0.0)
 
 
+def capped(values: Tensor, clip: float | None) -> Tensor:
+    """Values cut at `clip`, as they are without one."""
+    return values if clip is None else values.clamp(max=clip)
+
+
 def tensor(values: object) -> Tensor:
-    """Numbers as float32."""
-    return torch.as_tensor(values, dtype=torch.float32)
+    """A copy of numbers as float32."""
+    return torch.tensor(np.asarray(values), dtype=torch.float32)
