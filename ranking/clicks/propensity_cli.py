@@ -59,9 +59,9 @@ def propensity(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Estimate propensities.
+    """Estimate how likely each rank of a page is looked at.
 
-    Prints how likely each rank is examined, relative to rank 1, with intervals. Says no where the log cannot tell
+    Prints the propensity of each rank, relative to rank 1, with intervals. Says no where the log cannot tell
     because nothing connects the ranks.
     """
     from ranking.clicks.log import ClickLog
