@@ -8,14 +8,15 @@ from typing import Final, Literal, TypeAlias
 
 from ranking.feedback import Feedback
 
-MarkKind: TypeAlias = Literal["click", "relevant", "not_relevant", "graded"]
-"""`graded` is feedback that came inline with a search: its relevance and weight are its own."""
+MarkKind: TypeAlias = Literal["click", "relevant", "not_relevant", "graded", "skipped"]
+"""`graded` is feedback that came inline with a search: its relevance and weight are its own. `skipped` documents were
+shown among clicked ones and left alone; only `server.clicking` says so."""
 
-EventKind: TypeAlias = MarkKind | Literal["none"]
+EventKind: TypeAlias = Literal["click", "relevant", "not_relevant", "graded", "none"]
 """`none` takes back whatever was said about the document before."""
 
 CLICK_WEIGHT: Final = 0.5
-"""How much a click counts beside a judgement, until clicks are debiased."""
+"""How much a click counts beside a judgement where clicks are not debiased."""
 
 _GRADES: Final = {"click": (1.0, CLICK_WEIGHT), "relevant": (1.0, 1.0), "not_relevant": (0.0, 1.0)}
 
@@ -47,7 +48,7 @@ class Mark:
     @property
     def label(self) -> Literal["click", "relevant", "not_relevant"]:
         """The mark in the words of the page: a graded document is relevant when more likely so than not."""
-        if self.kind == "graded":
+        if self.kind == "graded" or self.kind == "skipped":
             return "relevant" if self.relevance > 0.5 else "not_relevant"
         return self.kind
 

@@ -112,7 +112,7 @@ class FeedbackLine(Answer):
     """What the ranking knew about one document."""
 
     document: str
-    kind: Literal["click", "relevant", "not_relevant", "graded"]
+    kind: Literal["click", "relevant", "not_relevant", "graded", "skipped"]
     relevance: float
     weight: float
 

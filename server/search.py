@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
@@ -23,7 +23,8 @@ from ranking.contract import Request
 from ranking.feedback import Feedback
 from server.answers import Shown, answer, documents, page_of
 from server.catalog import Catalog
-from server.events import Event, as_feedback, fold
+from server.clicking import ClickReader
+from server.events import Event, Mark, as_feedback, fold
 from server.experiments import Experiments
 from server.schemas import SearchAnswer, SearchRequest
 from server.settings import Settings
@@ -39,6 +40,7 @@ class Searching:
     def __init__(self, catalog: Catalog, store: Store, settings: Settings) -> None:
         self._catalog, self._store, self._settings = catalog, store, settings
         self._experiments = Experiments(settings, catalog.specs)
+        self._clicks = ClickReader(settings.click_model)
 
     def search(self, ask: SearchRequest) -> SearchAnswer:
         """A first ranking, a new round with all feedback so far, or a page of the newest round.
@@ -124,7 +126,8 @@ class Searching:
         condition = _condition(query, context.view)
         graded = _graded(query.id, ask, context.view)
         marks = (self._store.marks(query.id) if newest else {}) | fold(graded)
-        known = [mark for mark in marks.values() if mark.document in context.lexical]
+        learned = self._learned(query, marks)
+        known = [mark for mark in learned.values() if mark.document in context.lexical]
         request = Request(
             Query(query.id, query.text, condition),
             as_feedback(known),
@@ -153,10 +156,17 @@ class Searching:
         before = self._before(query, made)
         timings = {**trace.timings_ms, "store": _since(start)}
         warnings = [] if context.lexical.analyze(query.text) else [SILENT]
-        if len(known) < len(marks):
-            lost = documents(len(marks) - len(known))
+        if len(known) < len(learned):
+            lost = documents(len(learned) - len(known))
             warnings.append(f"Feedback on {lost} was left out: no longer in the index.")
         return Shown(ask, query, context.view, made, before, marks, timings, warnings)
+
+    def _learned(self, query: StoredQuery, marks: Mapping[str, Mark]) -> Mapping[str, Mark]:
+        """The marks with clicks as the click model reads them."""
+        if not self._clicks.wanted(marks):
+            return marks
+        clicked = {document for document, mark in marks.items() if mark.kind == "click"}
+        return self._clicks.read(query.text, marks, self._store.seen(query.id, clicked))
 
     def _page(self, ask: SearchRequest, query: StoredQuery, made: Round) -> Shown:
         """Another page of a ranking as it was made."""

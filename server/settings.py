@@ -65,6 +65,11 @@ class Settings(BaseSettings):
     depth: int = Field(
         default=1000, ge=10, le=10_000, description="documents re-ranked, kept and paged through per round"
     )
+    click_model: str = Field(
+        default="published",
+        description="how clicks become feedback: the folder of a model of 'clickwise clicks fit'; published, by how "
+        "searchers are known to look at pages; or off, half a judgement each",
+    )
     exploration: str | None = Field(
         default=None,
         description="how to shuffle a share of first pages, so that clicks tell propensities: shuffle:5, adjacent:10, "

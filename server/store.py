@@ -6,7 +6,7 @@ import json
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, RowMapping, func, insert, select
 
 from index.errors import ConflictError, NotFoundError
 from index.types import Ranking
+from server.clicking import Seen
 from server.events import Event, Mark, fold
 from server.sqlite import open_engine, store_errors
 from server.tables import events, impressions, queries, rankings
@@ -99,6 +100,27 @@ class Store:
             ).mappings()
             return fold(_event(row) for row in rows)
 
+    def seen(self, query_id: str, clicked: Collection[str]) -> list[Seen]:
+        """The pages shown of a query, oldest first, each with the clicks on these documents that belong to it: to the
+        newest page by then that shows the document."""
+        shown = (
+            select(impressions.c.offset, impressions.c.documents, impressions.c.shown_ms, rankings.c.scores)
+            .join(
+                rankings,
+                (rankings.c.query_id == impressions.c.query_id) & (rankings.c.round == impressions.c.round),
+            )
+            .where(impressions.c.query_id == query_id)
+            .order_by(impressions.c.impression_id)
+        )
+        acts = select(events).where(events.c.query_id == query_id, events.c.kind == "click").order_by(events.c.event_id)
+        with self.reading() as connection:
+            pages = [_Shown.of(row) for row in connection.execute(shown).mappings()]
+            clicks = connection.execute(acts).mappings().all()
+        for click in clicks:
+            if click["document"] in clicked:
+                _assign(click, pages)
+        return [page.seen for page in pages]
+
     def round(self, query_id: str, number: int | None = None) -> Round | None:
         """The round of this number, or the newest; None where there is none."""
         rows = select(rankings).where(rankings.c.query_id == query_id)
@@ -160,6 +182,36 @@ class Store:
     def _writing(self) -> Iterator[Connection]:
         with self._turn, store_errors(self.where), self._writer.begin() as connection:
             yield connection
+
+
+@dataclass(slots=True)
+class _Shown:
+    """A page while its clicks are gathered."""
+
+    shown_ms: int
+    documents: tuple[str, ...]
+    scores: tuple[float, ...] | None
+    clicked: dict[str, int | None]
+
+    @classmethod
+    def of(cls, row: RowMapping) -> _Shown:
+        documents, offset = tuple(json.loads(row["documents"])), int(row["offset"])
+        ranked = np.frombuffer(row["scores"], dtype="<f4")[offset : offset + len(documents)]
+        scores = tuple(ranked.astype(np.float64).tolist()) if len(ranked) == len(documents) else None
+        return cls(row["shown_ms"], documents, scores, {})
+
+    @property
+    def seen(self) -> Seen:
+        return Seen(self.documents, self.scores, self.clicked)
+
+
+def _assign(click: RowMapping, pages: Sequence[_Shown]) -> None:
+    """Give a click to the newest page by then that shows its document, if any does."""
+    own = [page for page in pages if click["document"] in page.documents]
+    if own:
+        page = next((page for page in reversed(own) if page.shown_ms <= click["received_ms"]), own[0])
+        read = [ms for ms in (page.clicked.get(click["document"]), click["dwell_ms"]) if ms is not None]
+        page.clicked[click["document"]] = max(read) if read else None
 
 
 def _add_round(

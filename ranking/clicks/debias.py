@@ -69,8 +69,8 @@ class Debiasing:
     """
 
     prior: Literal["scores", "flat"] = "scores"
-    relevant: float = number(0.3, low=0.001, high=0.999)
-    slope: float = number(1.0, low=0.0)
+    relevant: float = number(0.15, low=0.001, high=0.999)
+    slope: float = number(0.5, low=0.0)
     hit: float = number(0.6, low=0.001, high=0.999)
     noise: float = number(0.1, low=0.001, high=0.999)
     trust: float = number(0.0, low=0.0, high=0.999)

@@ -15,6 +15,9 @@ function visit() {
 /** The mark of a line of feedback; other clients may grade a document between 0 and 1. */
 const label = ({ kind, relevance }) => (kind !== "graded" ? kind : relevance > 0.5 ? "relevant" : "not_relevant");
 
+/** What the person said. What a click model makes of documents that were passed over is for the ranking only. */
+const given = ({ feedback }) => feedback.filter(({ kind }) => kind !== "skipped");
+
 export class Session {
   #changed;
   #query = null; // identity of the query at hand: what an older one still sends home is dropped
@@ -136,7 +139,7 @@ export class Session {
     this.hits = what === "more" ? [...this.hits, ...answer.hits] : answer.hits;
     for (const hit of answer.hits) this.titles.set(hit.id, hit.title || hit.id);
     this.answer = answer;
-    if (this.#pending === 0) this.marks = new Map(answer.feedback.map((item) => [item.document, label(item)]));
+    if (this.#pending === 0) this.marks = new Map(given(answer).map((item) => [item.document, label(item)]));
     this.#changed({ search: "searched", rerank: "reranked", more: "more" }[what]);
   }
 

@@ -33,6 +33,7 @@ STRATA: Final = 20
 KINDRED: Final = 10.0
 """So many pairs of the whole log stand beside those of a group when its prior is fitted: small groups are shrunk."""
 _LOWEST, _HIGHEST = 1e-3, 1e4
+_RAREST: Final = -600.0  # of a logarithm: below it exp is 0, and its logarithm is not finite
 _MOVING: Final = 0.1
 """The share of the variance of ranks that must be within pairs for a log to say what exposure is worth."""
 
@@ -67,7 +68,7 @@ class Betas:
 
     def weights(self) -> tuple[Floats, Floats]:
         """exp(E[log x]) and exp(E[log(1 - x)]): what stands for x and 1 - x in an expectation step, shape (p,)."""
-        return np.exp(self._log_yes), np.exp(self._log_no)
+        return np.exp(np.maximum(self._log_yes, _RAREST)), np.exp(np.maximum(self._log_no, _RAREST))
 
     @property
     def mean(self) -> Floats:
