@@ -14,6 +14,7 @@ from ranking.feedback import Feedback
 from ranking.knn import Knn
 from ranking.parts import FUSERS, RANKERS
 from ranking.pipeline import Pipeline
+from ranking.smoothing import Smooth
 from tests.ranking.contract import POOL, WORDS, Answer, LearnsFromFeedback, RankerContract
 
 VARIANTS: dict[str, Ranker] = {
@@ -21,6 +22,7 @@ VARIANTS: dict[str, Ranker] = {
     "knn-mean": Knn(aggregation="mean", negative_weight=0.5),
     "knn-max": Knn(aggregation="max", negative_weight=0.2),
     "knn-raw": Knn(space="raw"),
+    "smooth-centred": Smooth(space="raw", centre=True, documents=20),
 }
 IGNORE_FEEDBACK = {"bm25"}
 
