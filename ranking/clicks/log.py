@@ -11,22 +11,23 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from index.errors import ConflictError, InputError, NotFoundError
+from index.errors import ConflictError, InputError, NotFoundError, UnavailableError
 from index.vectors import sync
+from ranking.clicks.joining import Joining, joined_pages, merged, read_rows
 from ranking.clicks.pages import Page, Pages
 from ranking.clicks.schema import EVENTS, IMPRESSIONS
 from ranking.clicks.spill import Stream, together
+
+__all__ = ["BATCH", "ClickLog", "Joining", "LogWriter"]
 
 BATCH: Final = 32_768
 """Pages that are read at a time."""
@@ -36,15 +37,6 @@ PART: Final = 4_194_304
 """Pages of one file."""
 _TABLES: Final = {"impressions": IMPRESSIONS, "events": EVENTS}
 _ALIGNED: Final = {b"clickwise.order": b"aligned"}  # in the schema of a file: its events come in the order of its pages
-
-
-@dataclass(slots=True)
-class Joining:
-    """What did not fit together while pages met their events: `orphans` are events whose page the log does not have,
-    `repeated` the impressions whose query_id had come before (the first one stays)."""
-
-    orphans: int = 0
-    repeated: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,30 +89,30 @@ class ClickLog:
         with _reading(self.path):
             if self.aligned and not partition:
                 for file in self.files("impressions"):
-                    yield from _merged(file, self.path / "events" / file.name, batch)
+                    yield from merged(file, self.path / "events" / file.name, batch)
                 return
             streams = [Stream(schema, self.rows(table, batch)) for table, schema in _TABLES.items()]
             for impressions, events in together(streams, "query_id"):
-                yield from _joined(impressions, events, report).slices(batch)
+                yield from joined_pages(impressions, events, report).slices(batch)
 
     def column(self, name: str) -> Iterator[Any]:
         """One column of the impressions, as record batches of it alone, in their order."""
         with _reading(self.path):
             for file in self.files("impressions"):
-                yield from _rows(file, pa.schema([IMPRESSIONS.field(name)]), BATCH)
+                yield from read_rows(file, pa.schema([IMPRESSIONS.field(name)]), BATCH)
 
     def rows(self, table: str, batch: int = BATCH) -> Iterator[Any]:
         """The rows of `impressions` or of `events` as record batches in its schema, in the order of the files."""
         with _reading(self.path):
             for file in self.files(table):
-                yield from _rows(file, _TABLES[table], batch)
+                yield from read_rows(file, _TABLES[table], batch)
 
 
 class LogWriter:
     """Writes pages to a log; a context manager. What it wrote becomes visible at its end, all of it or nothing.
 
-    Raises, at the call, ConflictError where there is a log already and `append` is not set, and InputError where the
-    folder cannot be made.
+    Raises, at the call, ConflictError where there is a log already and `append` is not set, and InputError for a file;
+    later, UnavailableError where the folder cannot be written.
     """
 
     def __init__(self, path: str | Path, *, append: bool = False, group: int = GROUP, part: int = PART) -> None:
@@ -165,11 +157,14 @@ class LogWriter:
                 self._close()
                 self._publish()
         finally:
+            # What failed is told already; cleaning up after it is best effort.
             for writer in self._open.values():
-                writer.close()
+                with suppress(OSError):
+                    writer.close()
             for name in self._parts:
                 for table in _TABLES:
-                    self._hidden(table, name).unlink(missing_ok=True)
+                    with suppress(OSError):
+                        self._hidden(table, name).unlink(missing_ok=True)
 
     def _add_rows(self) -> None:
         if self._rows:
@@ -186,10 +181,11 @@ class LogWriter:
         """Write what is held as one row group."""
         if not self._held:
             return
-        writers = self._open or self._begin()
-        for table, schema in _TABLES.items():
-            batches = [getattr(pages, table) for pages in self._held]
-            writers[table].write_table(pa.Table.from_batches(batches, schema))
+        with _writing(self.path):
+            writers = self._open or self._begin()
+            for table, schema in _TABLES.items():
+                batches = [getattr(pages, table) for pages in self._held]
+                writers[table].write_table(pa.Table.from_batches(batches, schema))
         self.written += self._held_rows
         self._part_rows += self._held_rows
         self._held, self._held_rows = [], 0
@@ -202,15 +198,16 @@ class LogWriter:
         self._number, self._part_rows = self._number + 1, 0
         self._parts.append(name)
         for table, schema in _TABLES.items():
-            _make(self.path / table)
+            (self.path / table).mkdir(parents=True, exist_ok=True)
             self._open[table] = pq.ParquetWriter(
                 self._hidden(table, name), schema.with_metadata(_ALIGNED), compression="zstd"
             )
         return self._open
 
     def _close(self) -> None:
-        for writer in self._open.values():
-            writer.close()
+        with _writing(self.path):
+            for writer in self._open.values():
+                writer.close()
         self._open = {}
 
     def _publish(self) -> None:
@@ -230,11 +227,15 @@ class LogWriter:
         return self.path / table / f".{name}.writing"
 
 
-def _make(folder: Path) -> None:
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        yield
     except OSError as error:
-        raise InputError(f"The folder {folder} cannot be made: {error.strerror}.", "Name another folder.") from error
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise UnavailableError(
+            f"The click log {path} cannot be written: {reason}.", "Check the folder's permissions and the free space."
+        ) from error
 
 
 def _check(file: Path, table: str) -> None:
@@ -251,70 +252,6 @@ def _check(file: Path, table: str) -> None:
 def _is_aligned(file: Path) -> bool:
     metadata = pq.read_schema(file).metadata or {}
     return all(metadata.get(key) == value for key, value in _ALIGNED.items())
-
-
-def _rows(file: Path, schema: Any, batch: int) -> Iterator[Any]:
-    """Record batches in the schema; columns that the file lacks are empty, and others are left out."""
-    with pq.ParquetFile(file) as opened:
-        known = set(opened.schema_arrow.names)
-        for rows in opened.iter_batches(batch, columns=[name for name in schema.names if name in known]):
-            columns = [
-                rows.column(field.name).cast(field.type) if field.name in known else pa.nulls(rows.num_rows, field.type)
-                for field in schema
-            ]
-            yield pa.record_batch(columns, schema=schema)
-
-
-def _merged(impressions: Path, events: Path, batch: int) -> Iterator[Pages]:
-    """The pages of one aligned part: a merge join."""
-    waiting = pa.Table.from_batches([], EVENTS)
-    coming = _rows(events, EVENTS, batch)
-    for shown in _rows(impressions, IMPRESSIONS, batch):
-        taken: list[Any] = []
-        while True:
-            rows = pc.index_in(waiting.column("query_id"), value_set=shown.column("query_id"))
-            own = np.asarray(pc.fill_null(rows, -1), dtype=np.int64)
-            others = np.flatnonzero(own < 0)
-            stop = int(others[0]) if len(others) else len(own)
-            taken.append((waiting.slice(0, stop), own[:stop]))
-            if len(others):
-                waiting = waiting.slice(stop)
-                break
-            following = next(coming, None)
-            if following is None:
-                waiting = waiting.slice(stop)
-                break
-            waiting = pa.Table.from_batches([following])
-        table = pa.concat_tables([part for part, _ in taken])
-        yield Pages(shown, _one(table), np.concatenate([own for _, own in taken]))
-    if waiting.num_rows or next(coming, None) is not None:
-        raise ConflictError(
-            f"The events of {events} are not in the order of their pages.",
-            "Write the log anew: 'clickwise clicks convert LOG OUT --format parquet'.",
-        )
-
-
-def _joined(impressions: Any, events: Any, report: Joining) -> Pages:
-    """Pages with their events where both fit into memory, in the order of the impressions."""
-    ids = impressions.column("query_id").combine_chunks()
-    first = np.asarray(pc.index_in(ids, value_set=ids), dtype=np.int64)
-    keep = first == np.arange(len(first))
-    if not keep.all():
-        report.repeated += int((~keep).sum())
-        impressions = impressions.filter(pa.array(keep))
-        ids = impressions.column("query_id").combine_chunks()
-    rows = np.asarray(pc.fill_null(pc.index_in(events.column("query_id"), value_set=ids), -1), dtype=np.int64)
-    order = np.argsort(rows, kind="stable")
-    orphans = int((rows < 0).sum())
-    report.orphans += orphans
-    order = order[orphans:]
-    return Pages(_one(impressions), _one(events.take(pa.array(order))), rows[order])
-
-
-def _one(table: Any) -> Any:
-    """A table as one record batch."""
-    batches = table.combine_chunks().to_batches()
-    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
 
 
 @contextmanager

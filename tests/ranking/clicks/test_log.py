@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index.errors import ConflictError, InputError, NotFoundError
+from index.errors import ConflictError, InputError, NotFoundError, UnavailableError
 from ranking.clicks.log import ClickLog, Joining, LogWriter
 from ranking.clicks.pages import Event, Page, Pages
 from ranking.clicks.schema import EVENTS
@@ -266,3 +266,12 @@ def test_dropped_slots_take_their_lists_along() -> None:
     assert (first.documents, first.ranks, first.scores) == (["d1", "d3"], [1, 3], [3.0, 1.0])
     assert first.propensities is None
     assert second.documents == ["d4"]
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "events").write_text("in the way")
+    with pytest.raises(UnavailableError, match="cannot be written"):
+        logged(tmp_path / "log", [a_page(1)])
+    with pytest.raises(InputError, match="is a file"):
+        logged(tmp_path / "log" / "events", [])
