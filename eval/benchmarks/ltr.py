@@ -5,9 +5,9 @@
 Needs the LETOR example under DIR/ltr/lightgbm-lambdarank (CLICKWISE_DATA names DIR too). Per seed a production ranker
 learns from the grades of a tenth of the training queries, and people with position bias (eta = 1) click its pages of
 ten, or people who also trust its ranks; each objective trains the same network on these clicks and is measured by
-nDCG@10 (gains 2^grade - 1) on the test queries. Differences are to naive listwise training: p by sign flips over seeds, which
-is about the noise of the simulation, and over test queries, which is about other queries; Holm's correction over the
-objectives. Progress goes to standard error, a table and then one JSON object to standard output.
+nDCG@10 (gains 2^grade - 1) on the test queries. Differences are to naive listwise training: p by sign flips over seeds,
+which is about the noise of the simulation, and over test queries, which is about other queries; Holm's correction over
+the objectives. Progress goes to standard error, a table and then one JSON object to standard output.
 """
 
 from __future__ import annotations
