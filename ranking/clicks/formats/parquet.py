@@ -130,6 +130,7 @@ def _pages(table: Any, base: int, reading: Reading) -> Pages:
         "propensities": _whole(table.column("propensity"), listed, page, len(first)),
         "scores": _whole(table.column("score"), listed, page, len(first)),
         **{name: heads.column(name) for name in _PAGE},
+        "time": _earliest(table.column("time"), first),
     }
     made = pa.record_batch([_single(columns[field.name]).cast(field.type) for field in IMPRESSIONS], schema=IMPRESSIONS)
     events, owner = _events(table, page, ranks)
@@ -166,6 +167,14 @@ def _whole(values: Any, listed: Callable[[Any], Any], page: Integers, pages: int
     gaps = np.zeros(pages, dtype=np.bool_)
     gaps[page[np.asarray(pc.is_null(values), dtype=np.bool_)]] = True
     return pc.if_else(pa.array(gaps), None, listed(values))
+
+
+def _earliest(times: Any, first: Integers) -> Any:
+    """The first time in the rows of each page: a row may have the time of its click."""
+    never = np.iinfo(np.int64).max
+    moments = np.asarray(pc.fill_null(times.cast(pa.int64()), never), dtype=np.int64)
+    found = np.minimum.reduceat(moments, first)
+    return pa.array(found, mask=found == never).cast(times.type)
 
 
 def _single(values: Any) -> Any:

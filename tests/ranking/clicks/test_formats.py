@@ -134,6 +134,22 @@ def test_a_csv_without_ranks_or_queries(tmp_path: Path) -> None:
     assert report.counts["rows without a page or a document"] == 1
 
 
+def test_the_time_of_a_page_is_the_earliest_of_its_rows(tmp_path: Path) -> None:
+    lines = [
+        "page,document,rank,click,time",
+        "p,a,1,1,2026-01-01T00:00:09Z",
+        "p,b,2,0,2026-01-01T00:00:02Z",
+        "q,a,1,0,",
+    ]
+    (tmp_path / "log.csv").write_text("\n".join(lines))
+    (first, second), _ = read(tmp_path / "log.csv")
+    assert [page and page.isoformat() for page in (first.time, second.time, first.events[0].time)] == [
+        "2026-01-01T00:00:02+00:00",
+        None,
+        "2026-01-01T00:00:09+00:00",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "options", "reason"),
     [
