@@ -7,8 +7,9 @@ et al. (EMNLP 2022) is `PAPER`: biases of all layers, AdamW, one document a step
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -18,13 +19,14 @@ import torch
 from torch import Tensor
 
 from index.encoder_bert import workers
+from index.errors import InputError
 from ranking.learning.bert import Part
 from ranking.learning.delta import Delta
 from ranking.learning.engine import Engine
 from ranking.learning.head import solve
 from ranking.learning.objectives import OBJECTIVES
 from ranking.learning.pair import Pair
-from ranking.learning.tuning import Tuned, fresh, leaves, thin_names, tuned_names
+from ranking.learning.tuning import Rates, Tuned, fresh, group_of, leaves, thin_names, tuned_names
 
 Objective: TypeAlias = Literal["binary", "pairwise", "listwise"]
 Ended: TypeAlias = Literal["done", "settled", "deadline", "not finite"]
@@ -38,7 +40,9 @@ class Adaptation:
     exact: solve the head before the gradient steps too (they then start from it and leave it).
     objective: `binary` takes soft relevance as a probability, and so debiased clicks.
     epochs, batch: passes over the feedback, and documents of a step (0: all of them in one).
-    rate: AdamW's learning rate. pull: the weight of half the squared change, which draws towards the base model.
+    rate: AdamW's learning rate; 0 takes as many plain gradient steps as the model was meta-trained for, at the learning
+        rates that it learned for them, and nothing but these.
+    pull: the weight of half the squared change, which draws towards the base model.
     settle: stop early where an epoch's loss has fallen below it.
     rank: of thin factors. precision: of the exact head's prior; 0 takes the model's own.
     """
@@ -64,12 +68,18 @@ PAPER = Adaptation(tuned="biases", layers=10**6, exact=False, epochs=8, batch=1,
 @dataclass(frozen=True, slots=True, eq=False)
 class Support:
     """n feedback documents as pairs, with the scores that are added to the model's (the prior), the relevance in [0, 1]
-    and the weight of each, all of shape (n,)."""
+    and the weight of each, all of shape (n,).
+
+    `vectors` (n, dimension) are further features of theirs in which the score is linear, with the precision of their
+    weights' prior: solved together with the head, their weights change by `PRIOR`.
+    """
 
     pairs: Sequence[Pair]
     offset: npt.NDArray[np.float64]
     relevance: npt.NDArray[np.float64]
     weight: npt.NDArray[np.float64]
+    vectors: npt.NDArray[np.float32] | None = None
+    precision: float = 1.0
 
     def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
         offset, relevance, weight = (torch.tensor(part) for part in (self.offset, self.relevance, self.weight))
@@ -86,6 +96,7 @@ class Adapted:
 
 
 NOTHING = Delta({})
+PRIOR = "prior.weight"
 
 
 def cut_of(how: Adaptation, layers: int) -> int:
@@ -104,9 +115,11 @@ def adapt(
     left = None if deadline is None else max(0.0, deadline - time.perf_counter())
     if not len(support.pairs):
         return Adapted(start or NOTHING, (), "done")
-    if how.tuned == "head":
+    if not how.rate:
+        how = _learned(how, engine.model.inner_rates)
+    elif how.tuned == "head":
         return _solved(engine, support, how, engine.states(support.pairs, timeout=left))
-    cut = cut_of(how, engine.layers)
+    cut = min(cut_of(how, engine.layers), engine.layers - 1)
     states = engine.states(support.pairs, cut, timeout=left)
     begin = start
     if begin is None and how.exact:
@@ -119,16 +132,24 @@ def _solved(engine: Engine, support: Support, how: Adaptation, pooled: Sequence[
     features = torch.stack(list(pooled))
     offset, relevance, weight = support.tensors()
     before = engine.head(features) + offset
-    precision = torch.tensor(how.precision or engine.model.precision)
-    change, bias = solve(features, before, relevance, weight, precision, torch.tensor(1e-2))
+    width = features.shape[1]
+    # Each kind of feature in the unit in which its weights' prior has precision 1.
+    scales = [(how.precision or engine.model.precision) ** -0.5] * width
+    if support.vectors is not None:
+        features = torch.cat([features, torch.from_numpy(support.vectors).float()], dim=1)
+        scales += [support.precision**-0.5] * support.vectors.shape[1]
+    unit = torch.tensor(scales)
+    change, bias = solve(features * unit, before, relevance, weight, torch.tensor(1.0), torch.tensor(1e-2))
+    change = change * unit
     if not bool(torch.isfinite(change).all()):
         return Adapted(NOTHING, (), "not finite")
     loss = OBJECTIVES[how.objective]
     after = before + features @ change + bias
     losses = tuple(float(loss(scores, relevance, weight)) for scores in (before, after))
-    return Adapted(
-        Delta({"head.weight": engine.model.spread(change), "head.bias": engine.model.spread(bias)}), losses, "done"
-    )
+    changes = {"head.weight": engine.model.spread(change[:width]), "head.bias": engine.model.spread(bias)}
+    if support.vectors is not None:
+        changes[PRIOR] = change[width:]
+    return Adapted(Delta(changes), losses, "done")
 
 
 class _Steps:
@@ -145,7 +166,14 @@ class _Steps:
         before = {} if start is None else dict(start.tensors)
         self.leaves = dict(leaves({name: before.pop(name, change) for name, change in changes.items()}).tensors)
         self.fixed = before
-        self.optimizer = torch.optim.AdamW(self.leaves.values(), lr=how.rate, weight_decay=0.0)
+        offset, relevance, weight = support.tensors()
+        if support.vectors is not None and PRIOR in before:
+            offset = offset + torch.from_numpy(support.vectors).float() @ before[PRIOR]
+        self.tensors = offset, relevance, weight
+        self.optimizer = (
+            None if not how.rate else torch.optim.AdamW(self.leaves.values(), lr=how.rate, weight_decay=0.0)
+        )
+        self.steps = 0
 
     def run(self, deadline: float | None) -> Adapted:
         random = np.random.default_rng(self.how.seed)
@@ -186,15 +214,26 @@ class _Steps:
         scores = list(workers().map(self._scores, groups, copies))
         joined = torch.cat(scores).detach().requires_grad_()
         order = [i for group in groups for i in group]
-        offset, relevance, weight = (part[order] for part in self.support.tensors())
+        offset, relevance, weight = (part[order] for part in self.tensors)
         loss = OBJECTIVES[self.how.objective](joined + offset, relevance, weight)
         (outer,) = torch.autograd.grad(loss, joined)
         shares = torch.split(outer, [len(group) for group in groups])
         gradients = list(workers().map(_backward, scores, shares, copies))
         for name, leaf in self.leaves.items():
             leaf.grad = sum((part[name] for part in gradients), torch.zeros_like(leaf)) + self.how.pull * leaf.detach()
-        self.optimizer.step()
+        if self.optimizer is not None:
+            self.optimizer.step()
+        else:
+            self._descend(self.engine.model.inner_rates[self.steps])
+        self.steps += 1
         return float(loss.detach())
+
+    def _descend(self, rates: Mapping[str, float]) -> None:
+        """A plain gradient step, with a learning rate per layer. What has none stays."""
+        with torch.no_grad():
+            for name, leaf in self.leaves.items():
+                assert leaf.grad is not None
+                leaf.sub_(rates.get(group_of(name), 0.0) * leaf.grad)
 
     def _scores(self, rows: Sequence[int], own: dict[str, Tensor]) -> Tensor:
         """The scores (n,) of some documents with gradients to a core's own copy of the parameters."""
@@ -207,6 +246,13 @@ class _Steps:
             x = model.bert.states(model.parameters, x, lengths, range(self.cut, self.engine.layers - 1), parts)
             pooled = model.bert.pooled(model.parameters, x, lengths, parts)
             return model.score(model.bert.logits(model.parameters, pooled, parts))
+
+
+def _learned(how: Adaptation, rates: Rates) -> Adaptation:
+    """Adaptation as the model was meta-trained for."""
+    if not rates:
+        raise InputError("This model has no learning rates of its own.", "Give one: rate = 0.002.")
+    return replace(how, exact=False, epochs=len(rates), batch=0, pull=0.0, settle=-math.inf)
 
 
 def _backward(scores: Tensor, share: Tensor, own: dict[str, Tensor]) -> dict[str, Tensor]:

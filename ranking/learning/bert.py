@@ -112,7 +112,8 @@ class Bert:
         return x
 
     def pooled(self, p: Parameters, x: Tensor, lengths: Sequence[int], parts: Sequence[Part] = ()) -> Tensor:
-        """From the states before the last layer, (tokens, width), to the pooled states (texts, width), at least float32."""
+        """From the states before the last layer, (tokens, width), to the pooled states (texts, width), float32 or
+        wider."""
         at, runs = f"layers.{self.frame.layers - 1}", _runs(lengths)
         firsts = torch.tensor([0, *lengths[:-1]], device=x.device).cumsum(0)
         rows = [Part(part.texts, part.texts, part.delta) for part in parts]

@@ -19,6 +19,7 @@ from index.errors import ClickwiseError, InputError, UnavailableError
 from ranking.learning.batches import PairTokenizer
 from ranking.learning.bert import Bert, Body, Frame, named
 from ranking.learning.delta import Delta
+from ranking.learning.tuning import Rates
 
 ScoreKind: TypeAlias = Literal["logit", "probability"]
 
@@ -35,7 +36,8 @@ class CrossEncoder:
     `labels` is 1, or 2 (not relevant, relevant), whose score is the difference of the two logits. `score_kind` is what
     its own configuration wants scores to be; adaptation and fusion work on logits. `scale` is what a cosine of stored
     vectors is multiplied by to stand beside the logits, 0 where the model was not made to be used so; `precision` that
-    of the exactly adapted head's prior.
+    of the exactly adapted head's prior. `inner_rates` are the learning rates that it was meta-trained with, per step
+    and group of parameters; none where it was not.
     """
 
     name: str
@@ -47,6 +49,7 @@ class CrossEncoder:
     score_kind: ScoreKind = "logit"
     scale: float = 0.0
     precision: float = 10.0
+    inner_rates: Rates = ()
 
     def score(self, logits: Tensor) -> Tensor:
         """Logits (n, labels) to one logit (n,)."""
@@ -118,7 +121,14 @@ def load_delta(path: Path, name: str, dtype: torch.dtype, max_tokens: int = MAX_
     checksum = hashlib.sha256(f"{base} {delta.digest}".encode()).hexdigest()
     about = delta.about
     return CrossEncoder(
-        name, checksum, body, changed, tokenizer, scale=float(about["scale"]), precision=float(about["precision"])
+        name,
+        checksum,
+        body,
+        changed,
+        tokenizer,
+        scale=float(about["scale"]),
+        precision=float(about["precision"]),
+        inner_rates=tuple(about.get("inner_rates", ())),
     )
 
 

@@ -11,6 +11,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+BIAS_PRECISION = 1e-2
+"""Of the bias's prior: next to none, for how many documents are relevant differs from query to query."""
+
 
 def solve(
     features: Tensor,

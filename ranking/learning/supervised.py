@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from index.errors import InputError
 from ranking.learning.batches import PairTokenizer, Tokens
 from ranking.learning.bert import Bert, Packed, Parameters, Part
-from ranking.learning.delta import Delta
-from ranking.learning.head import solve
+from ranking.learning.delta import Delta, wide
+from ranking.learning.head import BIAS_PRECISION, solve
 from ranking.learning.objectives import TEACHER, distilled, listwise, pairwise
 from ranking.learning.tasks import Task, episode, ranked_part
 from ranking.learning.tuning import fresh, thin_names, tuned_names
@@ -52,40 +53,22 @@ class CrossEncoderLearner:
         self, bert: Bert, base: Parameters, tokenizer: PairTokenizer, tasks: Sequence[Task], recipe: Recipe
     ) -> None:
         self.bert, self.base, self.tokenizer, self.recipe = bert, base, tokenizer, recipe
-        self.feedback = [task for task in tasks if task.kind == "feedback"]
-        self.singles = list(tasks)
-        layers = range(bert.frame.layers)
-        names = [
-            *tuned_names(base, "biases", layers),
-            *tuned_names(base, "norms", layers),
-            "pooler.weight",
-            "norm.weight",
-            "norm.bias",
-        ]
-        changes = fresh(base, dict.fromkeys(names), thin_names(base, layers), recipe.rank, recipe.seed)
-        start = torch.Generator().manual_seed(recipe.seed + 1)
-        # Of a sentence encoder the pooler was never trained: begin with one that lets the first token's state through.
-        changes["pooler.weight"] = torch.eye(bert.frame.width) - base["pooler.weight"].float()
-        changes["pooler.bias"] = -base["pooler.bias"].float()
-        changes["head.weight"] = 0.02 * torch.randn(changes["head.weight"].shape, generator=start)
-        # In logarithms, so that they stay positive: the scale of the prior, and the precision of the head's prior.
-        changes["log_scale"], changes["log_precision"] = torch.tensor(np.log(TEACHER)), torch.tensor(np.log(3.0))
-        self.parameters: Mapping[str, Tensor] = {
-            name: tensor.float().requires_grad_() for name, tensor in changes.items()
-        }
+        self.source = Source(tasks, recipe)
+        self.parameters: Mapping[str, Tensor] = beginning(bert, base, recipe)
 
     def rate(self, name: str) -> float:
-        if name.startswith("log_"):
-            return 20 * self.recipe.rate
-        return self.recipe.rate
+        return rate(name, self.recipe)
 
     @property
     def delta(self) -> Delta:
-        own = {name: tensor for name, tensor in self.parameters.items() if not name.startswith("log_")}
-        return Delta(own)
+        return shipped(self.parameters)
+
+    @property
+    def about(self) -> dict[str, float]:
+        return figures_of(self.parameters)
 
     def loss(self, random: np.random.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
-        batch = self._drawn(random)
+        batch = self.source.batch(random)
         pooled, logits = self._forward([task for pair in batch for task in pair if task is not None])
         losses: list[Tensor] = []
         seen: dict[str, list[float]] = {}
@@ -101,28 +84,7 @@ class CrossEncoderLearner:
             for name, value in figures.items():
                 seen.setdefault(name, []).append(value)
         figures = {name: float(np.mean(values)) for name, values in seen.items()}
-        figures["scale"] = float(self.parameters["log_scale"].exp())
-        figures["precision"] = float(self.parameters["log_precision"].exp())
-        return torch.stack(losses).mean(), figures
-
-    def _drawn(self, random: np.random.Generator) -> list[tuple[Task | None, Task]]:
-        """Tasks until the step is full, each with its support (None for a task without feedback)."""
-        batch: list[tuple[Task | None, Task]] = []
-        pairs = 0
-        while pairs < self.recipe.pairs:
-            support: Task | None = None
-            if random.random() >= self.recipe.singles and self.feedback:
-                task = self.feedback[random.integers(len(self.feedback))]
-                k = self.recipe.k[random.integers(len(self.recipe.k))]
-                made = episode(task, k, self.recipe.documents, random)
-                if made is None:
-                    continue
-                support, target = made.support, made.target
-            else:
-                target = ranked_part(self.singles[random.integers(len(self.singles))], self.recipe.documents, random)
-            batch.append((support, target))
-            pairs += len(target) + (len(support) if support is not None else 0)
-        return batch
+        return torch.stack(losses).mean(), figures | self.about
 
     def _forward(self, tasks: Sequence[Task]) -> tuple[Tensor, Tensor]:
         """Pooled states (documents, width) and logits (documents,) of the tasks' documents in their order."""
@@ -135,11 +97,9 @@ class CrossEncoderLearner:
         x = self.bert.embed(self.base, packed)
         x = self.bert.states(self.base, x, packed.lengths, range(self.bert.frame.layers - 1), (part,))
         pooled = self.bert.pooled(self.base, x, packed.lengths, (part,))
-        back = torch.empty(len(order), dtype=torch.int64)
-        back[torch.tensor(order)] = torch.arange(len(order))
-        pooled = pooled[back]
-        weight = self.base["head.weight"].float() + self.parameters["head.weight"]
-        bias = self.base["head.bias"].float() + self.parameters["head.bias"]
+        pooled = pooled[torch.tensor(order, device=pooled.device).argsort()]
+        weight = wide(self.base["head.weight"]) + self.parameters["head.weight"]
+        bias = wide(self.base["head.bias"]) + self.parameters["head.bias"]
         return pooled, (pooled @ weight.T + bias)[:, 0]
 
     def _task_loss(
@@ -153,33 +113,118 @@ class CrossEncoderLearner:
         progress: float,
     ) -> tuple[Tensor, dict[str, float]]:
         recipe, scale = self.recipe, self.parameters["log_scale"].exp()
-        relevance = torch.tensor(target.relevance, dtype=torch.float32)
-        prior = torch.tensor(target.prior, dtype=torch.float32)
-        weight = torch.ones_like(relevance)
-        zero_shot = self._ranking_loss(logits, scale * prior, relevance, weight)
+        relevance, prior, weight = grades(target, logits)
+        zero_shot = ranking_loss(recipe, logits, scale * prior, relevance, weight)
         figures = {"zero_shot": float(zero_shot)}
         loss = zero_shot
         if (fading := recipe.distillation * max(0.0, 1.0 - 2.0 * progress)) > 0:
             loss = loss + fading * distilled(logits, TEACHER * prior)
         if support is not None:
-            wanted = torch.tensor(support.relevance, dtype=torch.float32)
-            offset = given + scale * torch.tensor(support.prior, dtype=torch.float32)
+            wanted, own_prior, sure = grades(support, given)
+            precision = self.parameters["log_precision"].exp()
             change, _ = solve(
-                given_pooled,
-                offset,
-                wanted,
-                torch.ones_like(wanted),
-                self.parameters["log_precision"].exp(),
-                torch.tensor(1e-2),
+                given_pooled, given + scale * own_prior, wanted, sure, precision, torch.tensor(BIAS_PRECISION)
             )
-            adapted = self._ranking_loss(logits + pooled @ change, scale * prior, relevance, weight)
+            adapted = ranking_loss(recipe, logits + pooled @ change, scale * prior, relevance, weight)
             figures["adapted"] = float(adapted)
             if recipe.method == "meta":
                 loss = 0.5 * loss + adapted
         return loss, figures
 
-    def _ranking_loss(self, logits: Tensor, prior: Tensor, relevance: Tensor, weight: Tensor) -> Tensor:
-        """Listwise in the residual form, and beside it alone; pairwise in the residual form."""
-        recipe = self.recipe
-        loss = listwise(logits + prior, relevance, weight) + recipe.standalone * listwise(logits, relevance, weight)
-        return loss + recipe.pairs_loss * pairwise(logits + prior, relevance, weight)
+
+class Source:
+    """Where the tasks of a step come from."""
+
+    def __init__(self, tasks: Sequence[Task], recipe: Recipe, *, feedback: bool = False) -> None:
+        """Raises InputError without any task, and with `feedback` without one that can be divided."""
+        self.recipe = recipe
+        self.all = list(tasks)
+        # What is too small to be divided would only be drawn in vain.
+        self.feedback = [task for task in tasks if task.kind == "feedback" and _divisible(task)]
+        if not tasks or (feedback and not self.feedback):
+            raise InputError(
+                f"There are no tasks {'with enough documents of both kinds ' if tasks else ''}to learn from.",
+                "Make some with: clickwise train tasks.",
+            )
+
+    def batch(self, random: np.random.Generator) -> list[tuple[Task | None, Task]]:
+        """Tasks until the step is full, each with its support (None for a task without feedback)."""
+        batch: list[tuple[Task | None, Task]] = []
+        pairs = 0
+        while pairs < self.recipe.pairs:
+            support: Task | None = None
+            if random.random() >= self.recipe.singles and self.feedback:
+                support, target = self.divided(random)
+            else:
+                target = self.single(random)
+            batch.append((support, target))
+            pairs += len(target) + (len(support) if support is not None else 0)
+        return batch
+
+    def divided(self, random: np.random.Generator) -> tuple[Task, Task]:
+        """A task as what is given as feedback, and what is to be ranked."""
+        task = self.feedback[random.integers(len(self.feedback))]
+        k = self.recipe.k[random.integers(len(self.recipe.k))]
+        made = episode(task, k, self.recipe.documents, random)
+        assert made is not None
+        return made.support, made.target
+
+    def single(self, random: np.random.Generator, *, feedback: bool = False) -> Task:
+        """Some documents of a task; with `feedback` of one that has enough of both kinds."""
+        tasks = self.feedback if feedback else self.all
+        return ranked_part(tasks[random.integers(len(tasks))], self.recipe.documents, random)
+
+
+def beginning(bert: Bert, base: Parameters, recipe: Recipe) -> dict[str, Tensor]:
+    """What is trained, where it begins: the changes by name, and the logarithms of two positive numbers (the scale of
+    the prior, and the precision of the head's prior)."""
+    layers = range(bert.frame.layers)
+    names = [
+        *tuned_names(base, "biases", layers),
+        *tuned_names(base, "norms", layers),
+        "pooler.weight",
+        "norm.weight",
+        "norm.bias",
+    ]
+    changes = fresh(base, dict.fromkeys(names), thin_names(base, layers), recipe.rank, recipe.seed)
+    start = torch.Generator().manual_seed(recipe.seed + 1)
+    # Of a sentence encoder the pooler was never trained: begin with one that lets the first token's state through.
+    weight = wide(base["pooler.weight"])
+    changes["pooler.weight"] = torch.eye(bert.frame.width).to(weight) - weight
+    changes["pooler.bias"] = -wide(base["pooler.bias"])
+    changes["head.weight"] = 0.02 * torch.randn(changes["head.weight"].shape, generator=start).to(weight)
+    changes["log_scale"], changes["log_precision"] = weight.new_tensor(np.log(TEACHER)), weight.new_tensor(np.log(3.0))
+    return {name: tensor.requires_grad_() for name, tensor in changes.items()}
+
+
+def rate(name: str, recipe: Recipe) -> float:
+    """The learning rate of a parameter; logarithms, of which there are few, have their own."""
+    return 20 * recipe.rate if name.startswith("log_") else recipe.rate
+
+
+def shipped(parameters: Mapping[str, Tensor]) -> Delta:
+    """The changes alone."""
+    return Delta({name: tensor for name, tensor in parameters.items() if not name.startswith("log_")})
+
+
+def figures_of(parameters: Mapping[str, Tensor]) -> dict[str, float]:
+    """The two positive numbers, as `ranking.learning.cross_encoder` reads them."""
+    return {name: float(parameters[f"log_{name}"].detach().exp()) for name in ("scale", "precision")}
+
+
+def grades(task: Task, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Relevance, prior and weight of a task's n documents, each (n,), in the type and place of `like`."""
+    relevance, prior, weight = (torch.tensor(each).to(like) for each in (task.relevance, task.prior, task.weight))
+    return relevance, prior, weight
+
+
+def ranking_loss(recipe: Recipe, logits: Tensor, prior: Tensor, relevance: Tensor, weight: Tensor) -> Tensor:
+    """Listwise in the residual form, and beside it alone; pairwise in the residual form."""
+    loss = listwise(logits + prior, relevance, weight) + recipe.standalone * listwise(logits, relevance, weight)
+    return loss + recipe.pairs_loss * pairwise(logits + prior, relevance, weight)
+
+
+def _divisible(task: Task) -> bool:
+    """Whether there is one document of each kind to give, and others to rank."""
+    relevant = int((task.relevance >= 0.5).sum())
+    return relevant >= 2 and len(task) - relevant >= 3

@@ -7,9 +7,9 @@ in a Parquet file between making and training.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +20,13 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Kind: TypeAlias = Literal["single", "feedback"]
 """`single` has one relevant document, and trains ranking only; `feedback` has enough to give some of it as feedback."""
 
-_COLUMNS = ("query", "texts", "relevance", "prior", "kind", "source")
+_COLUMNS = ("query", "texts", "relevance", "prior", "weight", "kind", "source")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Task:
-    """One query and n documents: `relevance` in [0, 1] and `prior`, the cosine of a sentence encoder, of shape (n,)."""
+    """One query and n documents: `relevance` in [0, 1], `prior`, the cosine of a sentence encoder, and `weight`, how
+    sure the relevance is, all of shape (n,). Without weights all are 1."""
 
     query: str
     texts: tuple[str, ...]
@@ -33,6 +34,11 @@ class Task:
     prior: Floats
     kind: Kind = "feedback"
     source: str = ""
+    weight: Floats = field(default_factory=lambda: np.ones(0))
+
+    def __post_init__(self) -> None:
+        if not len(self.weight):
+            object.__setattr__(self, "weight", np.ones(len(self.texts)))
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -41,7 +47,8 @@ class Task:
         """Some of the documents."""
         chosen = list(rows)
         texts = tuple(self.texts[i] for i in chosen)
-        return Task(self.query, texts, self.relevance[chosen], self.prior[chosen], self.kind, self.source)
+        relevance, prior, weight = (values[chosen] for values in (self.relevance, self.prior, self.weight))
+        return Task(self.query, texts, relevance, prior, self.kind, self.source, weight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +92,7 @@ def write_tasks(path: Path, tasks: Iterable[Task], *, group: int = 1_000) -> int
     import pyarrow.parquet as pq
 
     strings, numbers = pa.list_(pa.string()), pa.list_(pa.float32())
-    kinds = (pa.string(), strings, numbers, numbers, pa.string(), pa.string())
+    kinds = (pa.string(), strings, numbers, numbers, numbers, pa.string(), pa.string())
     schema = pa.schema(list(zip(_COLUMNS, kinds, strict=True)))
     fresh, written = path.with_name(f".{path.name}.new"), 0
 
@@ -97,20 +104,26 @@ def write_tasks(path: Path, tasks: Iterable[Task], *, group: int = 1_000) -> int
 
     waiting: list[Task] = []
     path.parent.mkdir(parents=True, exist_ok=True)
-    with pq.ParquetWriter(fresh, schema, compression="zstd") as writer:
-        for task in tasks:
-            waiting.append(task)
-            if len(waiting) == group:
+    try:
+        with pq.ParquetWriter(fresh, schema, compression="zstd") as writer:
+            for task in tasks:
+                waiting.append(task)
+                if len(waiting) == group:
+                    writer.write_table(table(waiting))
+                    written, waiting = written + group, []
+            if waiting:
                 writer.write_table(table(waiting))
-                written, waiting = written + group, []
-        if waiting:
-            writer.write_table(table(waiting))
-    fresh.replace(path)
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
     return written + len(waiting)
 
 
 def read_tasks(paths: Sequence[Path]) -> list[Task]:
-    """All tasks of some files. Raises NotFoundError and InputError for files that are missing or are no task files."""
+    """All tasks of some files; the column of weights may be missing.
+
+    Raises NotFoundError and InputError for files that are missing or are no task files.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -119,18 +132,17 @@ def read_tasks(paths: Sequence[Path]) -> list[Task]:
         if not path.is_file():
             raise NotFoundError(f"There is no task file {path}.", "Make one with: clickwise train tasks.")
         try:
-            rows = pq.read_table(path, columns=list(_COLUMNS)).to_pylist()
-        except (pa.ArrowInvalid, KeyError) as error:
+            file = pq.ParquetFile(path)
+            known = set(file.schema_arrow.names) | set(_COLUMNS) - {"weight"}
+            rows = file.read(columns=[name for name in _COLUMNS if name in known]).to_pylist()
+            tasks += [_task(row) for row in rows]
+        except (pa.ArrowInvalid, KeyError, TypeError) as error:
             raise InputError(f"{path} is not a task file: {error}.", "Make one with: clickwise train tasks.") from error
-        tasks += [
-            Task(
-                row["query"],
-                tuple(row["texts"]),
-                np.array(row["relevance"], dtype=np.float64),
-                np.array(row["prior"], dtype=np.float64),
-                row["kind"],
-                row["source"],
-            )
-            for row in rows
-        ]
     return tasks
+
+
+def _task(row: dict[str, Any]) -> Task:
+    relevance, prior, weight = (
+        np.array(row.get(name) or (), dtype=np.float64) for name in ("relevance", "prior", "weight")
+    )
+    return Task(row["query"], tuple(row["texts"]), relevance, prior, row["kind"], row["source"], weight)

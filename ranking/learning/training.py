@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import signal
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -53,9 +55,10 @@ class Schedule:
 def train(learner: Learner, schedule: Schedule, folder: Path, about: Mapping[str, Any], description: str) -> None:
     """Run all steps, or those that are left. `about` has to be what it was when the checkpoint was written.
 
-    `folder` gets log.jsonl, one object a step, and checkpoint.pt until the training is complete. A step whose
-    loss or gradient is not finite changes nothing and is logged as skipped. Raises ConflictError where the folder holds
-    the checkpoint of another training, UnavailableError where too many steps are not finite.
+    `folder` gets log.jsonl, one object a step, and checkpoint.pt, which stays until `forget` is called: a training that
+    was completed is not run again. The first Ctrl-C ends the step, writes a checkpoint and raises KeyboardInterrupt. A
+    step whose loss or gradient is not finite changes nothing and is logged as skipped. Raises ConflictError where the
+    folder holds the checkpoint of another training, UnavailableError where too many steps are not finite.
     """
     folder.mkdir(parents=True, exist_ok=True)
     names = sorted(learner.parameters)
@@ -64,45 +67,86 @@ def train(learner: Learner, schedule: Schedule, folder: Path, about: Mapping[str
     ]
     optimizer = torch.optim.AdamW(groups, weight_decay=schedule.decay, betas=(0.9, 0.99))
     wanted = json.loads(json.dumps({"schedule": asdict(schedule), **about}))
-    first = _resume(folder, learner, optimizer, wanted)
-    skipped = 0
-    with Progress(description, schedule.steps) as progress, (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+    first, skipped = _resume(folder, learner, optimizer, wanted)
+    with (
+        Progress(description, schedule.steps) as progress,
+        (folder / "log.jsonl").open("a", encoding="utf-8") as log,
+        _Interruption() as interruption,
+    ):
         progress.advance(first)
         for step in range(first, schedule.steps):
-            start = time.perf_counter()
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * schedule.rate(step)
-            optimizer.zero_grad(set_to_none=True)
-            loss, figures = learner.loss(np.random.default_rng([schedule.seed, step]), step / schedule.steps)
-            loss.backward()  # type: ignore[no-untyped-call]
-            leaves = [learner.parameters[name] for name in names]
-            norm = float(torch.nn.utils.clip_grad_norm_(leaves, schedule.clip))
-            usable = math.isfinite(norm) and math.isfinite(float(loss))
-            if usable:
-                optimizer.step()
-            skipped += not usable
+            record = _step(learner, optimizer, schedule, step)
+            skipped += record["skipped"]
             if skipped > 20 and skipped > step / 10:
                 raise UnavailableError(
                     f"{skipped} of {step + 1} steps had no finite loss.", "Train with a smaller learning rate."
                 )
-            record = {
-                "step": step,
-                "loss": float(loss),
-                "norm": norm,
-                "seconds": time.perf_counter() - start,
-                **figures,
-            }
             log.write(json.dumps({key: _short(value) for key, value in record.items()}) + "\n")
             log.flush()
             progress.advance(1)
-            if (step + 1) % schedule.checkpoint_every == 0 and step + 1 < schedule.steps:
-                _save(folder, learner, optimizer, step + 1, wanted)
+            done = step + 1
+            if done % schedule.checkpoint_every == 0 or done == schedule.steps or interruption.asked:
+                _save(folder, learner, optimizer, done, skipped, wanted)
+            if interruption.asked and done < schedule.steps:
+                raise KeyboardInterrupt
+
+
+def forget(folder: Path) -> None:
+    """Delete the checkpoint: what was trained has been kept elsewhere."""
     (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
-def _save(folder: Path, learner: Learner, optimizer: torch.optim.Optimizer, step: int, about: object) -> None:
+def _step(learner: Learner, optimizer: torch.optim.Optimizer, schedule: Schedule, step: int) -> dict[str, Any]:
+    """One step, counted from 0. Gives what there is to log."""
+    start = time.perf_counter()
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * schedule.rate(step)
+    optimizer.zero_grad(set_to_none=True)
+    loss, figures = learner.loss(np.random.default_rng([schedule.seed, step]), step / schedule.steps)
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = float(torch.nn.utils.clip_grad_norm_(learner.parameters.values(), schedule.clip))
+    usable = math.isfinite(norm) and math.isfinite(float(loss))
+    if usable:
+        optimizer.step()
+    seconds = time.perf_counter() - start
+    return {
+        "step": step,
+        "loss": float(loss),
+        "norm": norm,
+        "skipped": int(not usable),
+        "seconds": seconds,
+        **figures,
+    }
+
+
+class _Interruption:
+    """Remembers a Ctrl-C until the step is over; a second one is not waited for. In other threads it does nothing."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: Any = None
+
+    def __enter__(self) -> _Interruption:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _ask(self, number: int, frame: object) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+
+def _save(
+    folder: Path, learner: Learner, optimizer: torch.optim.Optimizer, step: int, skipped: int, about: object
+) -> None:
     state = {
         "step": step,
+        "skipped": skipped,
         "about": about,
         "parameters": {name: tensor.detach() for name, tensor in learner.parameters.items()},
         "optimizer": optimizer.state_dict(),
@@ -112,13 +156,19 @@ def _save(folder: Path, learner: Learner, optimizer: torch.optim.Optimizer, step
     fresh.replace(folder / "checkpoint.pt")
 
 
-def _resume(folder: Path, learner: Learner, optimizer: torch.optim.Optimizer, about: object) -> int:
-    """Take up the checkpoint, if there is one. Gives the step to go on with; later lines of the log are cut off."""
+def _resume(folder: Path, learner: Learner, optimizer: torch.optim.Optimizer, about: object) -> tuple[int, int]:
+    """Take up the checkpoint, if there is one. Gives the step to go on with, and how many were skipped before it; later
+    lines of the log are cut off."""
     path, log = folder / "checkpoint.pt", folder / "log.jsonl"
     if not path.exists():
         log.unlink(missing_ok=True)
-        return 0
-    state = torch.load(path, weights_only=True)
+        return 0, 0
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as error:  # torch and pickle have a dozen for a file that is damaged or another's
+        raise ConflictError(
+            f"{path} is no checkpoint that can be read.", "Name another folder, or delete the checkpoint."
+        ) from error
     if state["about"] != about:
         raise ConflictError(
             f"{folder} holds the checkpoint of another training.", "Name another folder, or delete the checkpoint."
@@ -129,7 +179,7 @@ def _resume(folder: Path, learner: Learner, optimizer: torch.optim.Optimizer, ab
     optimizer.load_state_dict(state["optimizer"])
     lines = log.read_text(encoding="utf-8").splitlines(keepends=True) if log.exists() else []
     log.write_text("".join(line for line in lines[: state["step"]]), encoding="utf-8")
-    return int(state["step"])
+    return int(state["step"]), int(state["skipped"])
 
 
 def _short(value: float) -> float:

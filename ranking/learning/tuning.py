@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 import torch
@@ -15,6 +15,9 @@ Tuned: TypeAlias = Literal["head", "biases", "norms", "lora", "all"]
 """`head` is the classifier alone; each of the others includes it. `biases` are those of all linear maps (the BitFit of
 Ben Zaken et al., ACL 2022, which the paper uses), `norms` scales and shifts of the normalisations, `lora` biases and
 thin factors of all weights, `all` everything but the embeddings."""
+
+Rates: TypeAlias = Sequence[Mapping[str, float]]
+"""For every step the learning rate of each group of parameters, see `group_of`."""
 
 _NORMS = ("norm", "last_norm")
 _MAPS = ("qkv", "attended", "up", "down")
@@ -72,3 +75,9 @@ def fresh(
 def leaves(changes: dict[str, Tensor]) -> Delta:
     """A delta through which gradients flow: every tensor is a leaf of its own."""
     return Delta({name: tensor.detach().clone().requires_grad_() for name, tensor in changes.items()})
+
+
+def group_of(name: str) -> str:
+    """The group of parameters that share a learning rate: those of a layer, of the pooler, of the head."""
+    parts = name.split(".")
+    return ".".join(parts[:2]) if parts[0] == "layers" else parts[0]
