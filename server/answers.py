@@ -25,6 +25,7 @@ class Shown:
     marks: Mapping[str, Mark]
     timings_ms: Mapping[str, float]
     warnings: Sequence[str]
+    degraded: str | None = None
 
 
 def page_of(ask: SearchRequest, ranking: Ranking) -> Page:
@@ -48,7 +49,7 @@ def answer(shown: Shown) -> SearchAnswer:
         offset=ask.offset,
         limit=ask.limit,
         score_kind=made.score_kind,
-        degraded=None,
+        degraded=shown.degraded,
         warnings=[*shown.warnings, *_page_warnings(shown, len(hits))],
         feedback=[
             FeedbackLine(document=mark.document, kind=mark.kind, relevance=mark.relevance, weight=mark.weight)

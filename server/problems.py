@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar, Final
@@ -12,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from index.errors import ClickwiseError, InputError, UnavailableError
+from index.errors import ClickwiseError, InputError, OverloadedError, UnavailableError
 
 MEDIA_TYPE: Final = "application/problem+json"
 TITLES: Final[Mapping[str, str]] = {
@@ -26,6 +27,7 @@ TITLES: Final[Mapping[str, str]] = {
     "unavailable": "Something that is needed is not available",
     "not-ready": "The service is warming up",
     "busy": "The service is busy",
+    "overloaded": "More is asked for than there is room for",
     "error": "Something went wrong",
     "internal": "The service failed",
 }
@@ -108,8 +110,16 @@ def _clickwise(request: Request, error: Exception) -> Response:
     if isinstance(error, BulkError):
         errors = [_fault(reason, field, line) for line, field, reason in error.errors]
     field = getattr(error, "field", None)
+    waiting = {"Retry-After": str(math.ceil(error.retry_after))} if isinstance(error, OverloadedError) else None
     return problem(
-        request_id(request), error.status, error.kind, error.message, error.advice, field=field, errors=errors
+        request_id(request),
+        error.status,
+        error.kind,
+        error.message,
+        error.advice,
+        headers=waiting,
+        field=field,
+        errors=errors,
     )
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
-from index.errors import ConflictError, InputError, NotFoundError
+from index.errors import ClickwiseError, ConflictError, InputError, NotFoundError
 from index.filters import Filter, parse_filter
 from index.index import View
 from index.types import Query, Ranking
@@ -135,10 +135,14 @@ class Searching:
             limit=self._settings.depth,
         )
         trace = pipeline.trace([request], context)[0]
-        if duel:
-            other = self._catalog.pipeline(duel.second, index).rank([request], context)[0]
+        other = None
+        if duel:  # an experiment must not cost the searcher the answer
+            with suppress(ClickwiseError):
+                other = self._catalog.pipeline(duel.second, index).rank([request], context)[0]
+        if duel and other is not None:
             trial = self._experiments.fought(duel, trace.ranking, other, ask.limit, query.id)
         else:
+            duel = None
             trial = self._experiments.explored(ask, query.id, trace.ranking)
         made = Round(
             ranking=trial.ranking,
@@ -156,10 +160,12 @@ class Searching:
         before = self._before(query, made)
         timings = {**trace.timings_ms, "store": _since(start)}
         warnings = [] if context.lexical.analyze(query.text) else [SILENT]
+        if context.truncated:
+            warnings.append(f"Of {documents(context.truncated)} only the beginning was read by the cross-encoder.")
         if len(known) < len(learned):
             lost = documents(len(learned) - len(known))
             warnings.append(f"Feedback on {lost} was left out: no longer in the index.")
-        return Shown(ask, query, context.view, made, before, marks, timings, warnings)
+        return Shown(ask, query, context.view, made, before, marks, timings, warnings, trace.degraded)
 
     def _learned(self, query: StoredQuery, marks: Mapping[str, Mark]) -> Mapping[str, Mark]:
         """The marks with clicks as the click model reads them."""
