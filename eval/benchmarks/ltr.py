@@ -17,6 +17,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -123,11 +124,16 @@ def measured(
             for name, fitted, taken in fits(train, log, truth, wanted, seed):
                 into.setdefault(name, []).append(graded(fitted.scorer, test))
                 seconds.setdefault(name, []).append(taken)
-        say(f"seed {seed}: {time.monotonic() - began:.0f} s")
+        say(f"seed {seed}: {time.monotonic() - began:.0f} s; means so far")
+        for people, table in values.items():
+            means = {name: float(np.mean(found)) for name, found in table.items()}
+            say(f"  {people}: " + ", ".join(f"{name} {mean:.4f}" for name, mean in means.items()))
     return {people: summary(table, seconds) for people, table in values.items()}
 
 
-def fits(train: Judged, log: Sessions, truth: Bias, wanted: dict[str, Row], seed: int) -> Any:
+def fits(
+    train: Judged, log: Sessions, truth: Bias, wanted: dict[str, Row], seed: int
+) -> Iterator[tuple[str, Fitted, float]]:
     """(name, fitted, CPU seconds) of each line. The estimated propensities are those of the two-tower line."""
     options = Options(seed=seed)
     estimated: Bias | None = None

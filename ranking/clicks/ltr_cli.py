@@ -98,9 +98,9 @@ def ltr(
     from ranking.clicks.ltr.svmrank import read_svmrank
     from ranking.clicks.ltr.training import Options
 
-    for name in (debiased if objective == "auto" else objective,):
-        if name not in OBJECTIVES:
-            raise InputError(f"There is no objective {name!r}.", f"Choose auto or one of: {', '.join(OBJECTIVES)}.")
+    name = debiased if objective == "auto" else objective
+    if name not in OBJECTIVES:
+        raise InputError(f"There is no objective {name!r}.", f"Choose auto or one of: {', '.join(OBJECTIVES)}.")
     if (log is None) == (simulate is None):
         raise InputError("Clicks come from --log or from --simulate.", "Give one of them.")
     judged = read_svmrank(train)
@@ -111,7 +111,7 @@ def ltr(
         assert log is not None
         pages, traffic, facts = _logged(log, judged.features, randomised, shuffled_ranks)
     recipe = Recipe(
-        debiased if objective == "auto" else objective,
+        name,
         scorer.value,
         _sizes(hidden),
         clip=clip,
@@ -123,6 +123,7 @@ def ltr(
     )
     bias = None if propensities is None else _bias(propensities, pages)
     matrix = judged.features.matrix
+    chosen: Chosen | None = None
     try:
         with Progress("Training epochs") as progress:
 
@@ -130,12 +131,9 @@ def ltr(
                 progress.advance()
 
             if objective == "auto":
-                chosen: Chosen | None = choose(matrix, pages, recipe, traffic, bias, home=out, on_epoch=step)
-                assert chosen is not None
-                fitted = [chosen.naive, chosen.debiased]
-                use = chosen.fitted
+                chosen = choose(matrix, pages, recipe, traffic, bias, home=out, on_epoch=step)
+                fitted, use = [chosen.naive, chosen.debiased], chosen.fitted
             else:
-                chosen = None
                 use = fit(matrix, pages, recipe, bias, home=None if out is None else out / objective, on_epoch=step)
                 fitted = [use]
     except KeyboardInterrupt:
