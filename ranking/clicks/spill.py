@@ -70,9 +70,11 @@ def _split(streams: Sequence[Stream], key: str, limit: int, level: int) -> Itera
 
 
 def _scatter(stream: Stream, key: str, folder: Path, level: int) -> None:
+    packed = pa.ipc.IpcWriteOptions(compression="lz4")
     with ExitStack() as files:
         writers = [
-            files.enter_context(pa.ipc.new_stream(str(folder / str(number)), stream.schema)) for number in range(FILES)
+            files.enter_context(pa.ipc.new_stream(str(folder / str(number)), stream.schema, options=packed))
+            for number in range(FILES)
         ]
         for batch in stream.batches:
             target = _targets(batch.column(key), level)
