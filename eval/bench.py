@@ -17,6 +17,7 @@ from eval.store import Store
 from index.errors import InputError, NotFoundError
 from index.generations import generation_path, read_current
 from index.manifest import Manifest
+from index.metric import stored_digest
 from index.progress import Progress, track
 from index.types import Query
 from ranking.config import specs_with
@@ -79,8 +80,9 @@ class Bench:
     def state(self) -> str:
         """A hash of what every ranking of this collection depends on, beside its ranker: documents, index, code."""
         made = self.manifest
+        learned = stored_digest(generation_path(self.path, read_current(self.path).generation))
         encoder = made.encoder.checksum if made.encoder else ""
-        return digest_of([FORMAT, self.collection.corpus, made.created, encoder, code_digest(RANKING)])
+        return digest_of([FORMAT, self.collection.corpus, made.created, encoder, learned, code_digest(RANKING)])
 
     @cached_property
     def episodes(self) -> Episodes:

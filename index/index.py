@@ -15,12 +15,14 @@ import numpy.typing as npt
 
 from index import generations
 from index.encoder import Encoder
-from index.errors import ConflictError, UnavailableError
+from index.errors import ConflictError, InputError, UnavailableError
 from index.fields import FieldType, check_fields, extend_schema
 from index.generations import Current
 from index.lexical import LexicalQuery, LexicalView, open_reader
 from index.lucene_writer import LuceneWriter
 from index.manifest import Manifest
+from index.metric import Metric
+from index.metric import remove as forget_metric
 from index.types import Document, check_id
 from index.vector_view import GenerationVectors, VectorView
 
@@ -125,6 +127,22 @@ class Index:
                     writer.delete(existing)
                     writer.commit(rows, view.fields)
         return len(existing)
+
+    def learn(self, metric: Metric | None) -> None:
+        """Keep a learned metric with this generation, or forget the one there is. Durable on return.
+
+        Raises ConflictError where another process writes, or where it was learned on other vectors than this index's.
+        """
+        with self._writing() as (opened, _, _):
+            if opened.vectors is None:
+                raise InputError(f"The index {self.name!r} has no vectors.", "Build it with an encoder.")
+            if metric is not None and metric.space != opened.vectors.space.digest:
+                raise ConflictError("The metric was learned on other vectors.", "Train it on the index as it is now.")
+            with generations.file_errors("the learned metric", opened.directory):
+                if metric is None:
+                    forget_metric(opened.directory)
+                else:
+                    metric.save(opened.directory)
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Raw vectors of texts, (n, dimension), L2-normalised. Raises UnavailableError where the index has none."""

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from index.filters import Filter
 from index.lexical import LexicalView
 from index.manifest import Manifest
+from index.metric import Metric
 from index.space import Space
 from index.types import Ranking
 from index.vectors import VectorFile, take
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from index.dense import DenseIndex
 
 Single = npt.NDArray[np.float32]
+SpaceName: TypeAlias = Literal["conditioned", "raw", "learned"]
+"""`learned` is the conditioned space under the index's learned metric, and the same where none was learned."""
 RAW, CONDITIONED, DENSE = "raw.f16", "conditioned.f16", "dense.faiss"
 
 
@@ -32,12 +35,13 @@ class GenerationVectors:
         if manifest.encoder is None:
             raise ValueError("the generation has no vectors")
         self.dimension = manifest.encoder.dimension
+        self.directory = directory
         self.space = Space.load(directory)
         self.raw = VectorFile(directory / RAW, self.dimension)
         # Without conditioning both spaces are the same file.
         same = self.space.kind == "none"
         self.conditioned = self.raw if same else VectorFile(directory / CONDITIONED, self.dimension)
-        self._directory, self._kind = directory, manifest.dense or "flat"
+        self._kind = manifest.dense or "flat"
         self._dense: DenseIndex | None = None
         self._lock = threading.Lock()
 
@@ -55,7 +59,7 @@ class GenerationVectors:
 
         with self._lock:
             if self._dense is None:
-                stored = self._directory / DENSE
+                stored = self.directory / DENSE
                 self._dense = (
                     DenseIndex.load(stored)
                     if stored.exists()
@@ -73,16 +77,32 @@ class VectorView:
         self._vectors, self._lexical, self._rows = vectors, lexical, rows
         self._raw = vectors.raw.open(rows)
         self._conditioned = vectors.conditioned.open(rows)
+        self.metric = Metric.load(vectors.directory, vectors.space.digest)
         self.dimension = vectors.dimension
 
-    def take(self, ids: Sequence[str], space: Literal["conditioned", "raw"] = "conditioned") -> Single:
+    def take(self, ids: Sequence[str], space: SpaceName = "conditioned") -> Single:
         """Document vectors, float32 of shape (n, dimension), L2-normalised; zeros where a document has none."""
-        found = take(self._conditioned if space == "conditioned" else self._raw, self._lexical.segments.rows_of(ids))
-        return found
+        found = take(self._raw if space == "raw" else self._conditioned, self._lexical.segments.rows_of(ids))
+        return self.learned(found) if space == "learned" else found
 
     def condition(self, raw: Single) -> Single:
         """Raw vectors, as the encoder gives them, in the conditioned space: shape (n, dimension)."""
         return self._vectors.space.apply(raw)
+
+    @property
+    def space_digest(self) -> str:
+        """The digest of the space that the vectors are conditioned by: a metric belongs to one."""
+        return self._vectors.space.digest
+
+    def learned(self, conditioned: Single) -> Single:
+        """Conditioned vectors under the learned metric, or as they are where there is none: shape (n, dimension)."""
+        return self.metric.apply(conditioned) if self.metric else conditioned
+
+    def searchable(self, directions: Single, space: SpaceName) -> Single:
+        """Directions of a space, (n, dimension), as conditioned ones to search with: `nearest` knows only these."""
+        if space == "raw":
+            return self.condition(directions)
+        return self.metric.directions(directions) if space == "learned" and self.metric else directions
 
     def nearest(self, queries: Single, limit: int, filter: Filter | None = None) -> list[Ranking]:
         """For each conditioned query vector (row of `queries`) the documents of highest cosine."""

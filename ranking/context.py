@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from index.vector_view import VectorView
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
-Space: TypeAlias = Literal["conditioned", "raw"]
+Space: TypeAlias = Literal["conditioned", "raw", "learned"]
 
 
 class Context:
@@ -70,9 +70,12 @@ class Context:
 
     def query_vectors(self, queries: Sequence[Query], space: Space) -> Vectors:
         """One L2-normalised row per query, shape (n, dimension); zero for a query that says nothing."""
-        self._encode_missing([query.text for query in queries if self.terms(query)])
-        if space == "conditioned":
-            self._condition_missing([query.text for query in queries if self.terms(query)])
+        said = [query.text for query in queries if self.terms(query)]
+        self._encode_missing(said)
+        if space != "raw":
+            self._derive_missing(said, "raw", "conditioned", self.vectors.condition)
+        if space == "learned":
+            self._derive_missing(said, "conditioned", "learned", self.vectors.learned)
         silent = np.zeros(self.vectors.dimension, dtype=np.float32)
         rows = [self._query_vectors[space, query.text] if self.terms(query) else silent for query in queries]
         return np.stack(rows) if rows else np.zeros((0, len(silent)), dtype=np.float32)
@@ -87,8 +90,9 @@ class Context:
             self._query_vectors.update({("raw", text): row for text, row in zip(missing, rows, strict=True)})
             self.encode_seconds += time.perf_counter() - start
 
-    def _condition_missing(self, texts: Sequence[str]) -> None:
-        missing = [text for text in dict.fromkeys(texts) if ("conditioned", text) not in self._query_vectors]
+    def _derive_missing(
+        self, texts: Sequence[str], origin: Space, space: Space, derive: Callable[[Vectors], Vectors]
+    ) -> None:
+        missing = [text for text in dict.fromkeys(texts) if (space, text) not in self._query_vectors]
         for text in missing:  # one by one: in a product of matrices the batch would leave traces in the rounding
-            raw = self._query_vectors["raw", text]
-            self._query_vectors["conditioned", text] = self.vectors.condition(raw[None])[0]
+            self._query_vectors[space, text] = derive(self._query_vectors[origin, text][None])[0]

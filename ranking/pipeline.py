@@ -85,9 +85,10 @@ class Pipeline:
 
     @property
     def version(self) -> str:
-        """A short hash of the specification and of the index generation with all that its manifest says of it."""
-        self.index.view()  # another process may have built a new generation
-        return _digest([self.spec.digest, asdict(self.index.manifest)])[:12]
+        """A short hash of the specification and of the index generation: its manifest and its learned metric."""
+        vectors = self.index.view().vectors  # another process may have built a new generation
+        learned = vectors.metric.digest if vectors and vectors.metric else ""
+        return _digest([self.spec.digest, asdict(self.index.manifest), learned])[:12]
 
     def rank(self, requests: Sequence[Request], context: Context | None = None) -> list[Ranking]:
         """n requests to n rankings, in their order."""

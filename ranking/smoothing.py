@@ -24,7 +24,7 @@ from ranking.feedback import Feedback
 from ranking.options import number
 from ranking.vectors import FloatArray
 
-BEST = 10  # documents whose mean score is what a relevant one is worth
+BEST = 10  # documents whose mean score is what a relevant one is worth, and no more than a tenth of all
 _NOTHING = 1e-6  # shorter than this is no direction
 
 
@@ -36,8 +36,8 @@ class Smooth:
     below them. A averages over the `neighbours` nearest by the cosine of their vectors in `space` (with `centre`, of
     their differences from the mean of those that take part), each weighted by its cosine to the power of `sharpness`.
     A feedback document of relevance r is held at y = r high + (1 - r) low with c = min(weight, 1), where high is the
-    mean of the ten best scores and low the mean of all. A document without neighbours, and every one at strength 0,
-    keeps its score.
+    mean of the best scores (ten, of a hundred or more) and low the mean of all. A document without neighbours, and
+    every one at strength 0, keeps its score.
 
     Without candidates it takes those of `Dense`.
     """
@@ -66,7 +66,7 @@ class Smooth:
 
     def _smoothed(self, request: Request, pool: Ranking, context: Context) -> Ranking:
         feedback = request.feedback.select(request.feedback.weight > 0)
-        feedback = feedback.select(context.vectors.take(feedback.ids, self.space).any(axis=1))
+        feedback = feedback.select(np.array(context.vectors.take(feedback.ids, self.space).any(axis=1), dtype=np.bool_))
         silent = not len(feedback) and not context.terms(request.query)
         if silent or not self.strength or len(pool) < 2:
             return pool
@@ -75,9 +75,11 @@ class Smooth:
         ids = [*top.ids, *(doc for doc in feedback.ids if doc not in own)]
         lowest = float(top.scores[-1])
         start = np.array([own.get(doc, lowest) for doc in ids])
-        vectors = context.vectors.take(ids, self.space).astype(np.float64)
-        graph = neighbour_graph(centred(vectors) if self.centre else vectors, self.neighbours, self.sharpness)
         held, labels = _held(feedback, ids, start)
+        present = np.where(np.arange(len(ids)) < len(top), 1.0, held)
+        vectors = context.vectors.take(ids, self.space).astype(np.float64)
+        points = centred(vectors, present) if self.centre else vectors
+        graph = neighbour_graph(points, present, self.neighbours, self.sharpness)
         scores = diffused(start, graph, self.strength, held, labels)[: len(top)]
         rest = pool.scores[len(top) :]
         if len(rest):
@@ -85,28 +87,31 @@ class Smooth:
         return Ranking.of(pool.ids, np.concatenate([scores, rest]))
 
 
-def centred(vectors: FloatArray) -> FloatArray:
-    """Rows (n, dimension) less their mean: all candidates for one query have much in common. Zero rows stay zero."""
+def centred(vectors: FloatArray, present: FloatArray) -> FloatArray:
+    """Rows (n, dimension) less their mean, in which row i counts `present[i]`: all candidates for one query have much
+    in common. Zero rows stay zero."""
     known = vectors.any(axis=1)
-    mean = vectors[known].mean(axis=0) if known.any() else 0.0
-    return np.where(known[:, None], vectors - mean, 0.0)
+    mean = (known * present) @ vectors / max(float((known * present).sum()), 1.0)
+    rows: FloatArray = np.where(known[:, None], vectors - mean, 0.0)
+    return rows
 
 
-def neighbour_graph(vectors: FloatArray, neighbours: int, sharpness: float) -> FloatArray:
+def neighbour_graph(vectors: FloatArray, present: FloatArray, neighbours: int, sharpness: float) -> FloatArray:
     """Row i averages over the nearest neighbours of row i: shape (n, n), rows add up to one, or to zero without any.
 
-    `vectors` has shape (n, dimension). Only positive cosines make neighbours; zero vectors have none.
+    `vectors` has shape (n, dimension). Only positive cosines make neighbours; zero vectors have none. To be near to
+    document i counts `present[i]`, from 0 to 1: a document that a click of little weight has brought in counts little.
     """
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    rows = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > _NOTHING)
-    cosines = np.maximum(rows @ rows.T, 0.0)
+    rows = vectors / np.where(lengths > _NOTHING, lengths, np.inf)
+    cosines = np.maximum(rows @ rows.T, 0.0) * present
     np.fill_diagonal(cosines, 0.0)
     if neighbours < len(rows):
         least = np.partition(cosines, -neighbours, axis=1)[:, -neighbours]
         cosines[cosines < least[:, None]] = 0.0
     weights = np.where(cosines > _NOTHING, cosines**sharpness, 0.0)
     total = weights.sum(axis=1, keepdims=True)
-    shares: FloatArray = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
+    shares: FloatArray = weights / np.where(total > 0, total, 1.0)
     return shares
 
 
@@ -124,7 +129,8 @@ def diffused(start: FloatArray, graph: FloatArray, strength: float, held: FloatA
 
 def _held(feedback: Feedback, ids: Sequence[str], start: FloatArray) -> tuple[FloatArray, FloatArray]:
     """How firmly each document's score is held, and at what: two arrays of shape (n,)."""
-    high, low = float(np.sort(start)[-BEST:].mean()), float(start.mean())
+    best = min(BEST, max(1, len(start) // 10))
+    high, low = float(np.sort(start)[-best:].mean()), float(start.mean())
     place = {doc: i for i, doc in enumerate(ids)}
     at = [place[doc] for doc in feedback.ids]
     held, labels = np.zeros(len(ids)), np.zeros(len(ids))

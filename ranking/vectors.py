@@ -39,6 +39,10 @@ class Examples:
         known = vectors.any(axis=1) & (feedback.weight > 0)
         return cls(vectors[known], feedback.relevance[known], feedback.weight[known])
 
+    def none(self) -> Examples:
+        """As if there were no feedback."""
+        return Examples(self.vectors[:0], self.relevance[:0], self.weight[:0])
+
     @property
     def relevant_weight(self) -> FloatArray:
         return self.relevance * self.weight
@@ -120,8 +124,8 @@ def _propose(
 ) -> list[Ranking]:
     """For each request the documents nearest to the direction of its scorer: one search per distinct filter.
 
-    Only conditioned vectors are indexed, so a raw direction is conditioned to search with it: its neighbourhood is a
-    good pool, which the caller then scores exactly.
+    Only conditioned vectors are indexed, so a direction of another space is brought there to search with it: its
+    neighbourhood is a good pool, which the caller then scores exactly.
     """
     groups: dict[Filter | None, list[int]] = defaultdict(list)
     for i, request in enumerate(requests):
@@ -129,8 +133,7 @@ def _propose(
     pools = [Ranking.empty()] * len(requests)
     for condition, members in groups.items():
         directions = np.stack([unit(scorers[i].direction) for i in members]).astype(np.float32)
-        if space == "raw":
-            directions = context.vectors.condition(directions)
+        directions = context.vectors.searchable(directions, space)
         limit = max(requests[i].depth(depth) for i in members)
         for i, pool in zip(members, context.vectors.nearest(directions, limit, condition), strict=True):
             pools[i] = pool.head(requests[i].depth(depth))

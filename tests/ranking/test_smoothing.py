@@ -36,7 +36,7 @@ def test_rows_of_the_graph_are_averages_of_others(
     given_graph: tuple[FloatArray, FloatArray, int], sharpness: float
 ) -> None:
     rows, _, neighbours = given_graph
-    graph = neighbour_graph(rows, neighbours, sharpness)
+    graph = neighbour_graph(rows, np.ones(len(rows)), neighbours, sharpness)
     total = graph.sum(axis=1)
     assert (graph >= 0).all()
     assert not graph.diagonal().any()
@@ -49,7 +49,7 @@ def test_the_solution_is_where_spreading_step_by_step_ends(
     given_graph: tuple[FloatArray, FloatArray, int], strength: float, data: st.DataObject
 ) -> None:
     rows, start, neighbours = given_graph
-    graph = neighbour_graph(rows, neighbours, 1.0)
+    graph = neighbour_graph(rows, np.ones(len(rows)), neighbours, 1.0)
     held = data.draw(arrays(np.float64, len(start), elements=st.floats(0, 1)))
     labels = data.draw(arrays(np.float64, len(start), elements=st.floats(-5, 5)))
     pull = np.where(graph.any(axis=1), strength, 0.0)
@@ -65,13 +65,13 @@ def test_the_solution_is_where_spreading_step_by_step_ends(
 
 def test_centring_leaves_documents_without_a_vector_out() -> None:
     rows = np.array([[1.0, 3.0], [0.0, 0.0], [3.0, 1.0]])
-    np.testing.assert_array_equal(centred(rows), [[-1.0, 1.0], [0.0, 0.0], [1.0, -1.0]])
-    assert not centred(np.zeros((2, 2))).any()
+    np.testing.assert_array_equal(centred(rows, np.ones(3)), [[-1.0, 1.0], [0.0, 0.0], [1.0, -1.0]])
+    assert not centred(np.zeros((2, 2)), np.ones(2)).any()
 
 
 def test_only_as_many_neighbours_as_wanted() -> None:
     rows = np.random.default_rng(0).normal(size=(30, 8))
-    assert ((neighbour_graph(rows, 3, 1.0) > 0).sum(axis=1) <= 3).all()
+    assert ((neighbour_graph(rows, np.ones(30), 3, 1.0) > 0).sum(axis=1) <= 3).all()
 
 
 @pytest.fixture
