@@ -7,6 +7,8 @@ measures = ["nDCG@20", "AP@100"]        # as ir_measures writes them; the first 
 k = [2, 4, 8]
 [user]                                  # eval/users.py, for feedback = "clicks"
 model = "cascade"
+[debiasing]                             # ranking/clicks/debias.py, for rankers that read debiased clicks
+relevant = 0.15
 [statistics]                            # eval/statistics.py
 correction = "holm"
 [index]                                 # how the collections are indexed
@@ -39,11 +41,12 @@ from eval.rankers import RankerSpec
 from eval.statistics import Statistics
 from eval.users import USERS, User
 from index.errors import InputError, NotFoundError
+from ranking.clicks.debias import Debiasing
 from ranking.options import build, number, unknown
 
 DATA = "../shared/data"  # where CLICKWISE_DATA is not set
 _NAME = re.compile(r"[\w+-][\w.+-]*")
-TABLES = ("protocol", "user", "statistics", "index", "rankers", "collections", "published", "pipelines")
+TABLES = ("protocol", "user", "debiasing", "statistics", "index", "rankers", "collections", "published", "pipelines")
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ class Experiment:
     collections: Mapping[str, CollectionSpec]
     published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     pipelines: Mapping[str, Any] = field(default_factory=dict)
+    debiasing: Debiasing = field(default_factory=Debiasing)
 
     @property
     def primary(self) -> str:
@@ -101,6 +105,7 @@ class Experiment:
             **asdict(self.head),
             "protocol": asdict(self.protocol),
             "user": {"model": model, **asdict(self.user)},  # type: ignore[call-overload]
+            "debiasing": asdict(self.debiasing),
             "statistics": asdict(self.statistics),
             "index": asdict(self.index),
             "rankers": {name: asdict(ranker) for name, ranker in self.rankers.items()},
@@ -159,6 +164,7 @@ def parse_config(tables: Mapping[str, Any], source: str) -> Experiment:
         collections,
         _published(named["published"], source),
         named["pipelines"],
+        build(Debiasing, named["debiasing"], f"{source}, [debiasing]"),
     )
 
 
@@ -209,7 +215,7 @@ def _ranker(table: dict[str, Any], where: str) -> RankerSpec:
         if not isinstance(values, list) or not values:
             raise InputError(f"{where}: the grid of {option!r} is {values!r}.", "Give a list of values.")
     plain = build(RankerSpec, table, where, besides=maps)
-    return RankerSpec(plain.pipeline, plain.role, plain.feedback, plain.published, **maps)
+    return RankerSpec(plain.pipeline, plain.role, plain.feedback, plain.published, plain.reads, **maps)
 
 
 def _user(table: dict[str, Any], where: str) -> User:

@@ -32,7 +32,7 @@ def files_digest(path: Path, pattern: str = "**/*") -> str:
     return total.hexdigest()[:20]
 
 
-RANKING = ("index/**/*.py", "ranking/**/*.py", "eval/jobs.py", "eval/sessions.py")
+RANKING = ("index/**/*.py", "ranking/**/*.py", "eval/crowds.py", "eval/jobs.py", "eval/sessions.py")
 EPISODES = ("eval/collections.py", "eval/episodes.py", "eval/protocol.py", "eval/users.py", "eval/formats/*.py")
 MEASURING = ("eval/experiment.py", "eval/measures.py", "eval/protocol.py", "eval/provider.py")
 REPORTING = ("eval/*.py", "eval/report.css")

@@ -100,6 +100,12 @@ def _check(experiment: Experiment, variants: Mapping[str, Sequence[Variant]]) ->
             f"Ranker {comparing[0]!r} compares embeddings, and the collections are to be indexed without any.",
             "Name an encoder in [index], or take the ranker out.",
         )
+    reading = [name for name, choices in variants.items() if choices[0].reads != "protocol"]
+    if reading and not experiment.protocol.sessions:
+        raise InputError(
+            f"Ranker {reading[0]!r} reads {variants[reading[0]][0].reads}, and there is one round for all.",
+            "Set the protocol's rounds above 1, or leave out `reads`.",
+        )
     if tuned and experiment.protocol.split[1] == 0:
         raise InputError(
             f"Ranker {tuned[0]!r} has a grid, and no topics are for validation.",

@@ -16,14 +16,16 @@ from typing import Any
 import numpy as np
 
 from eval.bench import Bench
+from eval.crowds import crowd
 from eval.digests import digest_of
-from eval.episodes import Episode, highest_grade, negatives_of
+from eval.episodes import Episode, eligible, highest_grade, negatives_of
 from eval.protocol import Residual
 from eval.rankers import Variant
 from eval.sessions import Answer, Searcher, Timings
 from eval.store import Journal
-from index.progress import Progress
+from index.progress import Progress, track
 from index.types import Query, Ranking
+from ranking.clicks.models.registry import Fitted
 from ranking.contract import Request
 from ranking.feedback import NO_FEEDBACK, Feedback
 from ranking.pipeline import Pipeline, PipelineSpec, Trace, rank_together
@@ -44,6 +46,7 @@ class Jobs:
 
     def __init__(self, bench: Bench) -> None:
         self.bench, self.protocol = bench, bench.protocol
+        self._crowds: dict[str, Fitted] = {}
 
     def digest(self, job: Job) -> str:
         """Names the rankings of a job: equal names, equal rankings."""
@@ -55,6 +58,7 @@ class Jobs:
         limits: list[object] = [self.protocol.keep, self.protocol.residual]
         if self.protocol.sessions:
             user = self.bench.experiment.user
+            limits += [asdict(self.bench.experiment.debiasing)]
             limits += [asdict(self.protocol), type(user).__name__, asdict(user), self.bench.collection.judgements]  # type: ignore[call-overload]
         hashes: dict[int | None, str] = {}
         for k in (*self.protocol.k, None):
@@ -120,13 +124,41 @@ class Jobs:
             (trace,) = pipeline.trace([Request(Query(episode.topic, episode.query), given)])
             return trace.ranking, stage_times([pipeline.spec], [trace])[0]
 
-        return self._searcher.session(episode, self.bench.judged(episode.topic), job.k, rank)
+        crowd = self._crowd(job.variant) if job.variant.reads == "debiased" else None
+        judged = self.bench.judged(episode.topic)
+        return self._searcher.session(episode, judged, job.k, rank, job.variant.reads, crowd)
+
+    def _crowd(self, variant: Variant) -> Fitted | None:
+        """The click model of those who searched before, None where nobody did."""
+        if not self.protocol.searchers:
+            return None
+        if variant.spec.digest not in self._crowds:
+            episodes, known = self.bench.episodes.kept, {}
+            pipeline = Pipeline(variant.spec, self.bench.index)
+            most = self.protocol.page * self.protocol.rounds * 2
+            for episode in track(episodes, "Asking those who searched before"):
+                (ranking,) = pipeline.rank([Request(Query(episode.topic, episode.query))])
+                residual = ranking.without(episode.removed)
+                known[episode.topic] = eligible(residual.ids, self.protocol)[:most]
+            self._crowds[variant.spec.digest] = crowd(
+                self.protocol.click_model,
+                known,
+                {episode.topic: self.bench.judged(episode.topic) for episode in episodes},
+                self.bench.experiment.user,
+                highest_grade(self.bench.collection),
+                searchers=self.protocol.searchers,
+                page=self.protocol.page,
+                rounds=self.protocol.rounds,
+                seed=self.protocol.user_seed,
+            )
+        return self._crowds[variant.spec.digest]
 
     @cached_property
     def _searcher(self) -> Searcher:
         collection = self.bench.collection
         negatives, highest = negatives_of(collection, self.protocol), highest_grade(collection)
-        return Searcher(self.protocol, collection.spec, self.bench.experiment.user, negatives, highest)
+        experiment = self.bench.experiment
+        return Searcher(self.protocol, collection.spec, experiment.user, negatives, highest, experiment.debiasing)
 
     def answers(self, job: Job) -> dict[str, list[Answer]]:
         """The rankings of a finished job by topic: one per round."""

@@ -43,6 +43,9 @@ class Protocol:
     rounds: of feedback in one session. With more than one, each round shows the first `page` unseen documents of the
         ranker's own ranking, and k of each kind become feedback.
     user_seed: of the simulated user's chances.
+    searchers: how many searched for each topic before, in sessions; a click model is fitted to their clicks and reads
+        those of rankers that read debiased clicks. Without any, clicks are read by the published curve.
+    click_model: which one.
     split, seeds: the shares of train, validation and test topics, drawn anew for each seed.
     measured: the topics that the tables are about.
     tune: choose hyper-parameters by the mean over k for each collection and seed, or for each k by itself.
@@ -62,6 +65,8 @@ class Protocol:
     rounds: int = number(1, low=1, high=50)
     page: int = number(10, low=1)
     user_seed: int = number(0, low=0)
+    searchers: int = number(0, low=0)
+    click_model: Literal["pbm", "trust", "ubm", "dbn", "sdbn", "ccm", "dcm", "cascade"] = "pbm"
     split: tuple[float, ...] = field(default=(0.6, 0.2, 0.2), metadata={"low": 0.0, "high": 1.0})
     seeds: tuple[int, ...] = field(default=(0, 1, 2), metadata={"low": 0})
     measured: Literal["test", "validation", "train", "all"] = "test"

@@ -13,6 +13,7 @@ from ranking.options import build, unknown
 from ranking.pipeline import PipelineSpec, Stage
 
 Role = Literal["ours", "paper", "baseline"]
+Reads = Literal["protocol", "clicks", "debiased", "judgements"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class RankerSpec:
     role: `paper` for the methods that ours have to beat, `baseline` for what is neither. The protocol's expansion terms
         are for the paper's methods; the others are as they are served.
     feedback: whether it is given any.
+    reads: what it learns from in sessions of several rounds, where rankers are to be compared in that: `clicks` as they
+        are, clicks `debiased`, or explicit `judgements`; `protocol` is what the protocol gives everybody.
     published: the name of the method whose published figures stand beside it.
     options: "stage.option" -> value. grid: "stage.option" -> values of which validation topics choose.
     """
@@ -31,6 +34,7 @@ class RankerSpec:
     role: Role = "ours"
     feedback: bool = True
     published: str = ""
+    reads: Reads = "protocol"
     options: Mapping[str, object] = field(default_factory=dict)
     grid: Mapping[str, Sequence[object]] = field(default_factory=dict)
 
@@ -43,10 +47,12 @@ class Variant:
     label: str
     spec: PipelineSpec
     feedback: bool
+    reads: Reads = "protocol"
 
     @property
     def digest(self) -> str:
-        return self.spec.digest if self.feedback else f"{self.spec.digest} without feedback"
+        reads = "" if self.reads == "protocol" else f" reads {self.reads}"
+        return f"{self.spec.digest}{reads}" if self.feedback else f"{self.spec.digest} without feedback"
 
 
 def variants_of(
@@ -62,7 +68,7 @@ def variants_of(
     for choice in product(*ranker.grid.values()):
         chosen = dict(zip(ranker.grid, choice, strict=True))
         label = ", ".join(f"{option}={_shown(value)}" for option, value in chosen.items())
-        variants.append(Variant(name, label, with_options(spec, chosen, where), ranker.feedback))
+        variants.append(Variant(name, label, with_options(spec, chosen, where), ranker.feedback, ranker.reads))
     return variants
 
 

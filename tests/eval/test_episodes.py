@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from eval.collections import Collection, CollectionSpec
+from eval.crowds import crowd
 from eval.episodes import Episode, Episodes, make_episodes
 from eval.protocol import Protocol, gives_feedback
 from eval.sessions import Searcher, Timings
@@ -214,3 +215,36 @@ def test_a_session_of_clicks() -> None:
     told, _ = session(Protocol(rounds=2, residual="none", page=4, feedback="clicks"))
     assert told[1].positive.ids == ("d00", "d02")
     assert told[1].negative.ids == ("d01",)
+
+
+def test_a_session_of_debiased_clicks() -> None:
+    """The same clicks, read otherwise: soft grades for all that was looked at, and next to none for the rest."""
+    protocol = Protocol(rounds=2, residual="none", page=4, feedback="clicks")
+    told: list[Feedback] = []
+
+    def rank(feedback: Feedback) -> tuple[Ranking, Timings]:
+        told.append(feedback)
+        return FIRST, {"total": 1.0}
+
+    searcher = Searcher(protocol, SPEC, Judge(), "judged", 2)
+    searcher.session(Episode("t", "words", {}), JUDGED, 2, rank, "debiased")
+    assert [len(feedback) for feedback in told] == [0, 4, 8]
+    grades = dict(zip(told[1].ids, told[1].relevance.tolist(), strict=True))
+    assert min(grades["d00"], grades["d02"]) > max(grades["d01"], grades["d03"])
+    weights = dict(zip(told[1].ids, told[1].weight.tolist(), strict=True))
+    assert weights["d00"] == 1.0 > weights["d01"] > weights["d03"] > 0.0
+    told.clear()
+    searcher.session(Episode("t", "words", {}), JUDGED, 2, rank, "judgements")
+    assert set(told[1].relevance.tolist()) == {0.0, 1.0}
+
+
+def test_those_who_searched_before_teach_a_click_model() -> None:
+    fitted = crowd(
+        "pbm", {"t": DOCS, "u": []}, {"t": JUDGED, "u": {}}, Judge(), 2, searchers=40, page=4, rounds=2, seed=0
+    )
+    code = fitted.vocabulary.find("t", "d00")
+    clicked, skipped = fitted.model.evidence([code])
+    assert clicked[0] > 30 > skipped[0]
+    assert fitted.vocabulary.queries == ["t"]
+    nobody = crowd("pbm", {"t": DOCS}, {"t": JUDGED}, Judge(), 2, searchers=0, page=4, rounds=2, seed=0)
+    assert nobody.vocabulary.find("t", "d00") == -1 or not nobody.model.evidence([0])[0].any()
