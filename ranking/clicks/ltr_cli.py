@@ -105,6 +105,7 @@ def ltr(
         raise InputError("Clicks come from --log or from --simulate.", "Give one of them.")
     judged = read_svmrank(train)
     tested = None if test is None else read_svmrank(test, width=judged.features.width)
+    traffic: Sessions | None
     if simulate is not None:
         pages, traffic, facts = _simulated(judged, simulate.value, sessions, seed)
     else:
