@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("server.demo", "See a ranking learn: index the Python documentation, judge two hits, watch it move."),
     "index": ("index.cli", "Build, update and describe indexes."),
     "search": ("ranking.cli", "Search an index, with documents given as relevant or not."),
+    "train": ("ranking.learning.cli", "Train cross-encoders and what else is learned, and make tasks for it."),
     "eval": ("eval.cli", "Measure rankers on test collections, and compare what was measured."),
     "clicks": ("ranking.clicks.cli", "Use your click log: convert it, look at it, clean it, and learn from it."),
     "export": ("server.export_cli", "Write what the server has recorded as a click log."),

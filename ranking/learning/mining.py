@@ -15,7 +15,7 @@ from index.errors import InputError
 from index.index import Index
 from index.lucene_query import LexicalQuery
 from index.types import Document
-from ranking.learning.tasks import Floats, Task
+from ranking.learning.tasks import Floats, Kind, Task
 
 Vectors = npt.NDArray[np.float32]
 
@@ -41,7 +41,9 @@ def title_tasks(index: Index, count: int, mining: Mining = Mining()) -> Iterator
     index whose documents have no titles.
     """
     random = np.random.default_rng([mining.seed, 1])
-    for documents in _sampled(index, count, random, lambda document: bool(document.title and document.text)):
+    given = 0
+    for sampled in _sampled(index, random, lambda document: bool(document.title and document.text)):
+        documents = sampled[: count - given]
         titles = [document.title for document in documents]
         pools = _pools(index, titles, mining)
         chosen = [
@@ -54,11 +56,15 @@ def title_tasks(index: Index, count: int, mining: Mining = Mining()) -> Iterator
         for title, query, some in zip(titles, queries, texts, strict=True):
             relevance = np.zeros(len(some))
             relevance[0] = 1.0
-            yield Task(title, tuple(some), relevance, _cosines(vectors[[rows[t] for t in some]], query), "single")
+            prior = _cosines(vectors[[rows[t] for t in some]], query)
+            yield Task(title, tuple(some), relevance, prior, "single", f"titles of {index.name}")
+        given += len(documents)
+        if given >= count:
+            return
 
 
 def keyword_tasks(index: Index, field: str, count: int, most: int = 40, mining: Mining = Mining()) -> Iterator[Task]:
-    """`count` tasks in which the documents found for a title are relevant where they share its first keyword in
+    """At most `count` tasks in which the documents found for a title are relevant where they share its first keyword in
     `field`.
 
     What is wanted beyond the words of the query is then for the feedback to tell. At most `most` documents, a third to
@@ -66,7 +72,8 @@ def keyword_tasks(index: Index, field: str, count: int, most: int = 40, mining: 
     """
     random = np.random.default_rng([mining.seed, 2])
     wanted = lambda document: bool(document.title and _keyword(document, field))  # noqa: E731
-    for documents in _sampled(index, count, random, wanted, spare=3):
+    given = 0
+    for documents in _sampled(index, random, wanted):
         titles = [document.title for document in documents]
         pools = _pools(index, titles, mining)
         queries = index.encode(titles)
@@ -78,22 +85,27 @@ def keyword_tasks(index: Index, field: str, count: int, most: int = 40, mining: 
             relevant = _some(same, most // 3, random)
             if len(relevant) < 4:
                 continue
-            yield _judged_task(
-                index,
-                document.title,
-                query,
-                dict.fromkeys(relevant, 1.0),
-                _some(others, most - len(relevant), random),
-                mining,
-            )
+            grades = dict.fromkeys(relevant, 1.0)
+            negatives = _some(others, most - len(relevant), random)
+            source = f"keywords of {index.name}"
+            yield _judged_task(index, document.title, query, grades, negatives, mining, source)
+            given += 1
+            if given == count:
+                return
 
 
 def judged_tasks(
-    index: Index, topics: Mapping[str, str], qrels: Mapping[str, Mapping[str, float]], mining: Mining = Mining()
+    index: Index,
+    topics: Mapping[str, str],
+    qrels: Mapping[str, Mapping[str, float]],
+    mining: Mining = Mining(),
+    weights: Mapping[str, Mapping[str, float]] | None = None,
+    source: str = "judgements",
 ) -> Iterator[Task]:
-    """One task per judged topic: topic -> query, and topic -> document -> relevance in [0, 1].
+    """One task per judged topic: topic -> query, and topic -> document -> relevance in [0, 1], which may be soft.
 
-    A topic with fewer than `negatives` documents that are not relevant gets what the searches bring in beside.
+    `weights` says in the same way how sure each relevance is; 1 where it does not. A topic with fewer than `negatives`
+    documents that are not relevant gets what the searches bring in beside.
     """
     random = np.random.default_rng([mining.seed, 3])
     names = [name for name in topics if any(grade >= 0.5 for grade in qrels.get(name, {}).values())]
@@ -106,39 +118,51 @@ def judged_tasks(
                 continue
             missing = mining.negatives - sum(grade < 0.5 for grade in judged.values())
             unjudged = [doc for doc in pool[mining.skip :] if doc not in judged]
-            yield _judged_task(index, text, query, judged, _some(unjudged, max(missing, 0), random), mining)
+            task = _judged_task(
+                index,
+                text,
+                query,
+                judged,
+                _some(unjudged, max(missing, 0), random),
+                mining,
+                f"{source} of {index.name}",
+            )
+            sure = (weights or {}).get(name, {})
+            task.weight[: len(judged)] = [sure.get(doc, 1.0) for doc in judged]
+            yield task
 
 
 def _judged_task(
-    index: Index, text: str, query: Vectors, grades: Mapping[str, float], negatives: Sequence[str], mining: Mining
+    index: Index,
+    text: str,
+    query: Vectors,
+    grades: Mapping[str, float],
+    negatives: Sequence[str],
+    mining: Mining,
+    source: str,
 ) -> Task:
     documents = [*grades, *negatives]
     (texts,) = _texts(index, [documents], lambda document: document.contents, mining)
     vectors = index.view().vectors
     prior = np.zeros(len(documents)) if vectors is None else _cosines(vectors.take(documents, "raw"), query)
     relevance = np.array([*grades.values(), *[0.0] * len(negatives)])
-    kind = "feedback" if (relevance >= 0.5).sum() > 1 else "single"
-    return Task(text, tuple(texts), relevance, prior, kind)  # type: ignore[arg-type]
+    kind: Kind = "feedback" if (relevance >= 0.5).sum() > 1 else "single"
+    return Task(text, tuple(texts), relevance, prior, kind, source)
 
 
-def _sampled(
-    index: Index, count: int, random: np.random.Generator, usable: Callable[[Document], bool], spare: int = 1
-) -> Iterator[list[Document]]:
-    """Batches of usable documents at random, `count` in all (times `spare`, for callers that drop some)."""
+def _sampled(index: Index, random: np.random.Generator, usable: Callable[[Document], bool]) -> Iterator[list[Document]]:
+    """All usable documents in random order, in batches. Raises InputError where there is none."""
     view = index.view()
-    ids = view.lexical.segments.ids
-    given = 0
+    ids = sorted(set(view.lexical.segments.ids))  # in an order that does not depend on how the index was put together
+    order = random.permutation(len(ids))
+    found_any = False
     for start in range(0, len(ids), _BATCH):
-        if start == 0:
-            order = random.permutation(len(ids))
         found = view.lexical.documents([ids[i] for i in order[start : start + _BATCH]])
         documents = [document for document in found if document is not None and usable(document)]
         if documents:
-            yield documents[: count * spare - given]
-        given += len(documents)
-        if given >= count * spare:
-            return
-    if not given:
+            found_any = True
+            yield documents
+    if not found_any:
         raise InputError("No document of the index can make a task.", "Tasks need titles, and the field that is named.")
 
 

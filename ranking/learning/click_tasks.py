@@ -1,0 +1,125 @@
+"""Soft judgements from clicks, for tasks: from a click log by way of debiasing, or from a file that somebody made."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from index.errors import InputError, NotFoundError
+
+Grades: TypeAlias = dict[str, dict[str, float]]
+
+_LEAST = 0.05  # what the clicks of a log say of a document counts from this weight on
+
+
+@dataclass(frozen=True, slots=True)
+class SoftJudgements:
+    """query -> document -> relevance in [0, 1], and how sure it is."""
+
+    relevance: Grades = field(default_factory=dict)
+    weight: Grades = field(default_factory=dict)
+
+    def add(self, query: str, document: str, relevance: float, weight: float) -> None:
+        self.relevance.setdefault(query, {})[document] = relevance
+        self.weight.setdefault(query, {})[document] = weight
+
+
+def read_soft_judgements(path: Path, model: Path | None = None) -> SoftJudgements:
+    """From the folder of a click log, or a .jsonl or .parquet file with query, document, relevance and maybe weight.
+
+    A log is debiased page by page, with the fitted click model in `model` or else the published curve. Every page is
+    taken for another searcher's, whose evidence adds up; pages that feedback had changed are left out. Raises
+    NotFoundError and InputError for what is missing or not usable.
+    """
+    if path.is_dir():
+        return _debiased(path, model)
+    if not path.is_file():
+        raise NotFoundError(f"There is no click log {path}.", "Make one with 'clickwise clicks convert'.")
+    judgements = SoftJudgements()
+    for number, row in enumerate(_rows(path), start=1):
+        try:
+            relevance, weight = float(row["relevance"]), float(1.0 if (sure := row.get("weight")) is None else sure)
+            query, document = str(row["query"]), str(row["document"])
+        except (KeyError, TypeError, ValueError):
+            raise InputError(
+                f"{path}, row {number} is no soft judgement.", "Give query, document, relevance and maybe weight."
+            ) from None
+        if not (0.0 <= relevance <= 1.0 and 0.0 <= weight < math.inf):
+            raise InputError(
+                f"{path}, row {number} has relevance {relevance:g} and weight {weight:g}.",
+                "A relevance is between 0 and 1, a weight is not negative.",
+            )
+        judgements.add(query, document, relevance, weight)
+    return judgements
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    if path.suffix == ".parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            for batch in pq.ParquetFile(path).iter_batches():
+                yield from batch.to_pylist()
+        except pa.ArrowInvalid as error:
+            raise InputError(f"{path} is no Parquet file: {error}.", "Write it again.") from error
+        return
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                if line.strip():
+                    yield dict(json.loads(line))
+            except (ValueError, TypeError):
+                raise InputError(f"{path}, line {number} is no JSON object.", "Write one object a line.") from None
+
+
+def _debiased(path: Path, model: Path | None) -> SoftJudgements:
+    from index.progress import track
+    from ranking.clicks import debias
+    from ranking.clicks.log import ClickLog
+    from ranking.clicks.models.registry import Fitted
+    from ranking.clicks.propensity.estimate import AGAIN
+
+    log = ClickLog.open(path)
+    fitted = None if model is None else Fitted.load(model)
+    # What others clicked is in the log itself and must not count twice, nor must the ranker's scores with every page.
+    options = debias.Debiasing(prior="flat", others=0.0, least=0.0)
+    middle = math.log(options.relevant / (1.0 - options.relevant))
+    believed: dict[tuple[str, str], tuple[float, float]] = {}
+    told = SoftJudgements()
+    pages = (page for some in log.pages() for page in some.rows())
+    for page in track(pages, "Debiasing", log.count("impressions")):
+        if (page.arm or "").startswith(AGAIN):
+            continue
+        clicked = frozenset(event.document for event in page.events if event.kind == "click")
+        dwell = {event.document: event.dwell_ms for event in page.events if event.dwell_ms is not None}
+        shown = debias.Page(tuple(page.documents), clicked, dwell_ms=dwell)
+        found = debias.debiased(page.query, [shown], fitted=fitted, options=options)
+        for doc, relevance, weight in zip(found.ids, found.relevance.tolist(), found.weight.tolist(), strict=True):
+            odds, untold = believed.get((page.query, doc), (middle, 1.0))
+            believed[page.query, doc] = odds + _logit(relevance) - middle, untold * (1.0 - weight)
+        for event in page.events:
+            if event.kind == "judgement" and event.relevance is not None and event.weight != 0:
+                told.add(page.query, event.document, event.relevance, 1.0 if event.weight is None else event.weight)
+    return _together(((*key, *belief) for key, belief in believed.items()), told)
+
+
+def _together(believed: Iterable[tuple[str, str, float, float]], told: SoftJudgements) -> SoftJudgements:
+    """Beliefs as relevance and weight; what was said in so many words overrides them."""
+    judgements = SoftJudgements()
+    for query, doc, odds, untold in believed:
+        if 1.0 - untold >= _LEAST:
+            judgements.add(query, doc, 1.0 / (1.0 + math.exp(min(-odds, 700.0))), 1.0 - untold)
+    for query, grades in told.relevance.items():
+        for doc, relevance in grades.items():
+            judgements.add(query, doc, relevance, told.weight[query][doc])
+    return judgements
+
+
+def _logit(share: float) -> float:
+    within = min(max(share, 1e-9), 1.0 - 1e-9)
+    return math.log(within / (1.0 - within))
