@@ -90,7 +90,7 @@ class Smooth:
 def centred(vectors: FloatArray, present: FloatArray) -> FloatArray:
     """Rows (n, dimension) less their mean, in which row i counts `present[i]`: all candidates for one query have much
     in common. Zero rows stay zero."""
-    known = vectors.any(axis=1)
+    known = np.array(vectors.any(axis=1), dtype=np.bool_)
     mean = (known * present) @ vectors / max(float((known * present).sum()), 1.0)
     rows: FloatArray = np.where(known[:, None], vectors - mean, 0.0)
     return rows
@@ -123,8 +123,8 @@ def diffused(start: FloatArray, graph: FloatArray, strength: float, held: FloatA
     """
     pull = np.where(graph.any(axis=1), strength, 0.0)
     system = np.eye(len(start)) - ((1.0 - held) * pull)[:, None] * graph
-    solution: FloatArray = np.linalg.solve(system, held * labels + (1.0 - held) * (1.0 - pull) * start)
-    return solution
+    known = held * labels + (1.0 - held) * (1.0 - pull) * start
+    return np.linalg.solve(system, known).astype(np.float64)
 
 
 def _held(feedback: Feedback, ids: Sequence[str], start: FloatArray) -> tuple[FloatArray, FloatArray]:

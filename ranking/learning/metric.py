@@ -111,10 +111,10 @@ def train_metric(
     chosen = learner.state()
     for epoch in range(1, training.epochs + 1):
         loss = learner.epoch(taught)
-        matrix, *weights = learner.state()
-        reached = quality(vectors, held_out, matrix)
+        state = learner.state()
+        reached = quality(vectors, held_out, state[0])
         if reached.mean() > best.mean():
-            best, chosen = reached, (matrix, *weights)
+            best, chosen = reached, state
         if on_epoch:
             on_epoch(Epoch(epoch, loss, float(reached.mean())))
     gain = best - plain
@@ -196,7 +196,8 @@ class _Learner:
 
     def _mapped(self, rows: torch.Tensor) -> torch.Tensor:
         moved = rows + rows @ self.change
-        return moved / moved.norm(dim=1, keepdim=True).clamp_min(1e-6)
+        unit: torch.Tensor = moved / moved.norm(dim=1, keepdim=True).clamp_min(1e-6)
+        return unit
 
 
 def quality(vectors: Vectors, topics: Sequence[Topic], matrix: Vectors) -> npt.NDArray[np.float64]:

@@ -22,7 +22,7 @@ VARIANTS: dict[str, Ranker] = {
     "knn-mean": Knn(aggregation="mean", negative_weight=0.5),
     "knn-max": Knn(aggregation="max", negative_weight=0.2),
     "knn-raw": Knn(space="raw"),
-    "smooth-centred": Smooth(space="raw", centre=True, documents=20),
+    "smooth-centred": Smooth(strength=0.3, space="raw", centre=True, documents=20),
 }
 IGNORE_FEEDBACK = {"bm25"}
 
