@@ -153,13 +153,12 @@ def fitted(user: str, truth: Truth, log: Sessions, rounds: int, peer: Path | Non
 
 
 CLAX: Final = '''
-import sys, time
+import inspect, sys, time
 import numpy as np
-from flax import nnx
-import clax
-from clax import Trainer
 import optax
-from torch.utils.data import DataLoader
+from flax import nnx
+from clax.models import dbn, pbm, ubm
+from clax.trainer import Trainer
 
 path, name = sys.argv[1:]
 data = np.load(path)
@@ -180,9 +179,10 @@ class Pages:
             yield {"query_doc_ids": self.pair[rows], "clicks": self.clicks[rows],
                    "positions": np.broadcast_to(np.arange(1, r + 1), shape), "mask": np.ones(shape, dtype=bool)}
 
-kinds = {"pbm": "PositionBasedModel", "ubm": "UserBrowsingModel", "dbn": "DynamicBayesianNetwork"}
+kind = {"pbm": pbm.PositionBasedModel, "ubm": ubm.UserBrowsingModel, "dbn": dbn.DynamicBayesianNetwork}[name]
+sizes = {"positions": 10, "query_doc_pairs": int(data["pairs"]) + 1}
 start = time.perf_counter()
-model = getattr(clax, kinds[name])(positions=10, query_doc_pairs=int(data["pairs"]) + 1, rngs=nnx.Rngs(0))
+model = kind(**{k: v for k, v in sizes.items() if k in inspect.signature(kind).parameters}, rngs=nnx.Rngs(0))
 trainer = Trainer(optimizer=optax.adamw(0.01), epochs=50)
 trainer.train(model, Pages("training", shuffle=True), Pages("choice"))
 print(time.perf_counter() - start)
