@@ -45,7 +45,7 @@ class Protocol:
     user_seed: of the simulated user's chances.
     searchers: how many searched for each topic before, in sessions; a click model is fitted to their clicks and reads
         those of rankers that read debiased clicks. Without any, clicks are read by the published curve.
-    click_model: which one.
+    click_model: which one; `document-ctr` knows of no bias, and shows what the log alone is worth.
     split, seeds: the shares of train, validation and test topics, drawn anew for each seed.
     measured: the topics that the tables are about.
     tune: choose hyper-parameters by the mean over k for each collection and seed, or for each k by itself.
@@ -66,7 +66,7 @@ class Protocol:
     page: int = number(10, low=1)
     user_seed: int = number(0, low=0)
     searchers: int = number(0, low=0)
-    click_model: Literal["pbm", "trust", "ubm", "dbn", "sdbn", "ccm", "dcm", "cascade"] = "pbm"
+    click_model: Literal["document-ctr", "pbm", "trust", "ubm", "dbn", "sdbn", "ccm", "dcm", "cascade"] = "pbm"
     split: tuple[float, ...] = field(default=(0.6, 0.2, 0.2), metadata={"low": 0.0, "high": 1.0})
     seeds: tuple[int, ...] = field(default=(0, 1, 2), metadata={"low": 0})
     measured: Literal["test", "validation", "train", "all"] = "test"
