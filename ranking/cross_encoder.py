@@ -9,13 +9,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from index.types import Ranking
-from ranking.context import Context
+from ranking.context import Context, Vectors
 from ranking.contract import Request
 from ranking.expansion import Rocchio
 from ranking.feedback import FloatArray
 from ranking.options import number
+from ranking.probe import Probe
+from ranking.vectors import Examples
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,22 +28,32 @@ if TYPE_CHECKING:
     from ranking.learning.engine import Engine
     from ranking.learning.pair import Pair
 
+PROBE = Probe()
+"""Where the prior that adapts comes from: its scale, its precision, its space."""
+
 Adapts: TypeAlias = Literal["none", "head", "biases", "norms", "lora", "all", "paper"]
 
 
 @dataclass(frozen=True)
 class CrossEncoderRanker:
-    """score(d) = logit of (query, d), plus where `prior` is "dense" the model's scale times cos(query, d).
+    """score(d) = logit of (query, d) + prior of d.
 
     model: "clickwise-minilm", a hub name, a model's directory, or the delta.safetensors of a training.
+    prior: "dense" is the model's own scale times cos(query, d) of raw vectors. "probe" is linear in the conditioned
+        vector of d as in the `probe` ranker, and is solved for in one with the head, each correcting what the other
+        leaves. "none" is nothing, as on an index without vectors.
     adapt: what of the model is adapted to the feedback, see `ranking.learning.adaptation`; "paper" is the recipe of
         Baumgärtner et al. (EMNLP 2022). With "none" feedback is ignored.
     layers, epochs, rate: of the gradient steps, if any.
+    head_precision: how strongly the exactly solved head is drawn to the model's own.
     depth: how many documents of the candidates it reads, from the top; the others follow in the order in which they
-    came. max_tokens: of query and text together; passages: a longer text is read in up to so many pieces, and the best
-    counts. deadline_ms: after so many milliseconds the best answer so far is given: a shorter adaptation, the model
-    before
+        came.
+    max_tokens: of query and text together; passages: a longer text is read in up to so many pieces, and the best
+        counts.
+    deadline_ms: after so many milliseconds the best answer so far is given: a shorter adaptation, the model before
         adaptation, or the candidates as they came.
+    warm: go on from the delta that this query had last, in half the epochs. Quicker after each further click, but what
+        comes out then depends on the clicks' order; the exactly solved head does not.
 
     Without candidates it takes those of expanded BM25.
     """
@@ -48,8 +61,8 @@ class CrossEncoderRanker:
     needs_vectors: ClassVar[bool] = False
 
     model: str = "clickwise-minilm"
-    adapt: Adapts = "none"
-    prior: Literal["dense", "none"] = "dense"
+    adapt: Adapts = "head"
+    prior: Literal["probe", "dense", "none"] = "probe"
     layers: int = number(2, low=1)
     epochs: int = number(4, low=1, high=1000)
     rate: float = number(2e-3, low=0.0, high=1.0)
@@ -57,7 +70,9 @@ class CrossEncoderRanker:
     depth: int = number(100, low=1)
     max_tokens: int = number(256, low=32, high=100_000)
     passages: int = number(1, low=1, high=100)
-    deadline_ms: float | None = None
+    deadline_ms: float | None = number(None, low=0.0)
+    warm: bool = False
+    head_precision: float = number(100.0, low=1e-3)
 
     @property
     def fingerprint(self) -> str:
@@ -86,12 +101,22 @@ class CrossEncoderRanker:
         if self.adapt == "paper":
             return replace(PAPER, rate=self.rate)
         return Adaptation(
-            tuned=self.adapt, layers=self.layers, epochs=self.epochs, rate=self.rate, objective=self.objective
+            tuned=self.adapt,
+            layers=self.layers,
+            epochs=self.epochs,
+            rate=self.rate,
+            objective=self.objective,
+            precision=self.head_precision,
         )
 
     def _with_candidates(self, requests: Sequence[Request], context: Context) -> list[tuple[Request, Ranking]]:
-        asking = [request for request in requests if request.candidates is None]
-        found = iter(Rocchio(depth=self.depth).rank([replace(r, exclude_feedback=False) for r in asking], context))
+        """The requests with what is to be ordered for them. A small limit does not make the candidates fewer."""
+        asking = [
+            replace(r, exclude_feedback=False, limit=wanted if (wanted := r.depth(self.depth)) > self.depth else None)
+            for r in requests
+            if r.candidates is None
+        ]
+        found = iter(Rocchio(depth=self.depth).rank(asking, context))
         return [(r, next(found) if r.candidates is None else r.candidates) for r in requests]
 
 
@@ -125,27 +150,35 @@ class _Reading:
         return cut_of(self.how, self.engine.layers)
 
     def _head(self, request: Request, candidates: Ranking) -> _Head:
-        """What is to be read for one request: nothing where neither query nor feedback says anything."""
+        """What is to be read for one request: nothing where the query says nothing, for then no text answers it."""
         context, ranker = self.context, self.ranker
-        silent = not context.terms(request.query)
-        feedback = [] if self.how is None else [doc for doc in request.feedback.ids if doc in context.lexical]
-        ids = [] if silent and not feedback else list(candidates.ids[: ranker.depth])
-        both = list(dict.fromkeys([*ids, *feedback]))
+        given = zip(request.feedback.ids, request.feedback.weight, strict=True)
+        feedback = [doc for doc, weight in given if weight > 0 and doc in context.lexical] if self.how else []
+        ids = list(candidates.ids[: ranker.depth]) if context.terms(request.query) else []
+        both = list(dict.fromkeys([*ids, *feedback])) if ids else []
         texts = [document.contents if document else "" for document in context.lexical.documents(both)]
         cut, pieces = self.engine.model.tokenizer.passages(request.query.text, texts, ranker.passages)
         if cut:
             context.truncated += cut
-        return _Head(
-            request, candidates, ids, feedback, dict(zip(both, pieces, strict=True)), self._priors(request, both)
-        )
+        prior = self._prior(request, both)
+        return _Head(request, candidates, ids, feedback, dict(zip(both, pieces, strict=True)), prior)
 
-    def _priors(self, request: Request, ids: Sequence[str]) -> dict[str, float]:
-        """The scaled cosine of each document, zero where there is no prior to have."""
-        context, scale = self.context, self.engine.model.scale
-        if self.ranker.prior == "none" or not scale or context.view.vectors is None or not ids:
-            return dict.fromkeys(ids, 0.0)
-        query = context.query_vectors([request.query], "raw")[0]
-        return dict(zip(ids, (scale * (context.vectors.take(ids, "raw") @ query)).tolist(), strict=True))
+    def _prior(self, request: Request, ids: Sequence[str]) -> _Prior:
+        """What is added to the logits of documents; nothing where there is no prior to have."""
+        context, kind, scale = self.context, self.ranker.prior, self.engine.model.scale
+        nothing = _Prior.of(ids, np.zeros(len(ids)))
+        if kind == "none" or not ids or context.view.vectors is None:
+            return nothing
+        if kind == "dense":
+            if not scale:
+                return nothing
+            query = context.query_vectors([request.query], "raw")[0]
+            return _Prior.of(ids, scale * (context.vectors.take(ids, "raw") @ query))
+        query = context.query_vectors([request.query], PROBE.space)[0].astype(np.float64)
+        vectors = context.vectors.take(ids, PROBE.space)
+        examples = Examples.of(request.feedback, context, PROBE.space)
+        before, after = (PROBE.prior_scale * PROBE.prior_mean(query, some) for some in (examples.none(), examples))
+        return _Prior.of(ids, vectors @ before, vectors @ after, vectors)
 
     def _answers(self, head: _Head) -> tuple[Ranking, Ranking]:
         if not head.ids:
@@ -155,15 +188,16 @@ class _Reading:
         states = dict(zip((pair.key for pair in head.pairs), pooled, strict=True))
         logits = dict(zip(states, self.engine.logits(list(states.values())).tolist(), strict=True))
         before = head.ranking(
-            {doc: max(logits[p.key] for p in head.pieces[doc]) + head.priors[doc] for doc in head.ids}
+            {doc: max(logits[p.key] for p in head.pieces[doc]) + head.prior.before[doc] for doc in head.ids}
         )
         if self.how is None or not head.feedback:
             return before, before
         best = {doc: max(head.pieces[doc], key=lambda p: logits[p.key]) for doc in head.feedback}
         delta = self._delta(head, best)
-        after = self._adapted_logits(head, states, delta) if delta.tensors else logits
-        scores = {doc: max(after[p.key] for p in head.pieces[doc]) + head.priors[doc] for doc in head.ids}
-        return before, head.ranking(scores)
+        if not delta.tensors:
+            return before, before
+        after, prior = self._adapted_logits(head, states, delta), head.prior.changed(delta)
+        return before, head.ranking({doc: max(after[p.key] for p in head.pieces[doc]) + prior[doc] for doc in head.ids})
 
     def _adapted_logits(self, head: _Head, states: dict[bytes, Tensor], delta: Delta) -> dict[bytes, float]:
         from ranking.learning.engine import remaining
@@ -182,26 +216,31 @@ class _Reading:
 
     def _delta(self, head: _Head, best: dict[str, Pair]) -> Delta:
         """The delta for this query and its feedback, remembered under all that decides it."""
-        from ranking.learning.adaptation import adapt
+        from ranking.learning.adaptation import adapt, warmer
 
         assert self.how is not None
-        support = head.support(best)
+        support = head.support(best, self.how)
         key = self._key(support)
         if (known := self.engine.deltas.get(key)) is not None:
             return known
-        adapted = adapt(self.engine, support, self.how, deadline=self.deadline)
+        latest = hashlib.blake2b(f"{self.how} {head.request.query.text}".encode("utf-8", "replace")).digest()
+        start = self.engine.deltas.get(latest) if self.ranker.warm else None
+        how = self.how if start is None else warmer(self.how)
+        adapted = adapt(self.engine, support, how, deadline=self.deadline, start=start)
         if adapted.ended in ("deadline", "not finite"):
             self.context.degrade("deadline" if adapted.ended == "deadline" else "adaptation failed")
         else:
             self.engine.deltas.put(key, adapted.delta)
+            if self.ranker.warm:
+                self.engine.deltas.put(latest, adapted.delta)
         return adapted.delta
 
     def _key(self, support: Support) -> bytes:
         whole = hashlib.blake2b(repr(self.how).encode(), digest_size=16)
         for pair in support.pairs:
             whole.update(pair.key)
-        for numbers in (support.offset, support.relevance, support.weight):
-            whole.update(numbers.tobytes())
+        for numbers in (support.offset, support.relevance, support.weight, support.vectors):
+            whole.update(b"" if numbers is None else numbers.tobytes())
         return whole.digest()
 
 
@@ -214,7 +253,7 @@ class _Head:
     ids: list[str]
     feedback: list[str]
     pieces: dict[str, list[Pair]]
-    priors: dict[str, float]
+    prior: _Prior
 
     @property
     def pairs(self) -> list[Pair]:
@@ -227,11 +266,44 @@ class _Head:
         values = [*(scores[doc] for doc in self.ids), *(least - np.arange(1.0, len(rest) + 1.0)).tolist()]
         return self.request.answer(Ranking.of([*self.ids, *rest], values))
 
-    def support(self, best: dict[str, Pair]) -> Support:
+    def support(self, best: dict[str, Pair], how: Adaptation) -> Support:
         from ranking.learning.adaptation import Support
 
-        feedback = self.request.feedback
+        feedback, prior = self.request.feedback, self.prior
         row = {doc: i for i, doc in enumerate(feedback.ids)}
         rows = [row[doc] for doc in self.feedback]
-        offset: FloatArray = np.array([self.priors[doc] for doc in self.feedback])
-        return Support([best[doc] for doc in self.feedback], offset, feedback.relevance[rows], feedback.weight[rows])
+        offset: FloatArray = np.array([prior.after[doc] for doc in self.feedback])
+        vectors = np.stack([prior.vectors[doc] for doc in self.feedback]) if prior.vectors and how.exact else None
+        pairs = [best[doc] for doc in self.feedback]
+        return Support(pairs, offset, feedback.relevance[rows], feedback.weight[rows], vectors, PROBE.precision)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prior:
+    """What is added to the logits: without feedback, with it, and the vectors in which it is linear (none: it does not
+    adapt any further). By document."""
+
+    before: dict[str, float]
+    after: dict[str, float]
+    vectors: dict[str, Vectors]
+
+    @classmethod
+    def of(
+        cls,
+        ids: Sequence[str],
+        before: npt.NDArray[np.floating],
+        after: npt.NDArray[np.floating] | None = None,
+        vectors: Vectors | None = None,
+    ) -> _Prior:
+        plain = dict(zip(ids, before.tolist(), strict=True))
+        moved = plain if after is None else dict(zip(ids, after.tolist(), strict=True))
+        return cls(plain, moved, {} if vectors is None else dict(zip(ids, vectors, strict=True)))
+
+    def changed(self, delta: Delta) -> dict[str, float]:
+        """The prior after adaptation, for every document."""
+        from ranking.learning.adaptation import PRIOR
+
+        if PRIOR not in delta.tensors:
+            return self.after
+        change = delta.tensors[PRIOR].double().numpy()
+        return {doc: score + float(self.vectors[doc] @ change) for doc, score in self.after.items()}

@@ -60,12 +60,13 @@ class Probe:
 
     def fit(self, query: Vectors, examples: Examples) -> Linear:
         """The classifier for one query vector of shape (dimension,)."""
-        prior = self.prior_scale * self._prior_direction(query.astype(np.float64), examples)
+        prior = self.prior_scale * self.prior_mean(query.astype(np.float64), examples)
         return fit_logistic(
             examples.vectors, examples.relevance, examples.weight, prior, self.precision, self.bias_precision
         )
 
-    def _prior_direction(self, query: FloatArray, examples: Examples) -> FloatArray:
+    def prior_mean(self, query: FloatArray, examples: Examples) -> FloatArray:
+        """What the prior points to, shape (dimension,), in cosines: `prior_scale` is still to be multiplied in."""
         if self.prior == "balanced":
             return (self.query_weight * query + examples.relevant_mean()) / (1.0 + self.query_weight)
         relevant = examples.relevant_weight

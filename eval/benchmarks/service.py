@@ -21,6 +21,13 @@ from eval.benchmarks.timing import say
 @contextmanager
 def running_server(home: Path) -> Iterator[str]:
     """The base URL of `clickwise serve` on a free loopback port, with the indexes under `home`."""
+    with server_process(home) as (url, _):
+        yield url
+
+
+@contextmanager
+def server_process(home: Path) -> Iterator[tuple[str, int]]:
+    """The same, with the id of its process."""
     command = [str(Path(sys.executable).parent / "clickwise"), "serve", "--home", str(home), "--port", "0", "--json"]
     environment = {**os.environ, "CLICKWISE_LOG_LEVEL": "error"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
@@ -29,7 +36,7 @@ def running_server(home: Path) -> Iterator[str]:
             line = process.stdout.readline()
             if not line:
                 raise RuntimeError("the server did not start")
-            yield json.loads(line)["url"].rstrip("/")
+            yield json.loads(line)["url"].rstrip("/"), process.pid
         finally:
             process.terminate()
 

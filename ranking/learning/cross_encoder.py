@@ -71,8 +71,8 @@ def load_cross_encoder(
     """
     bf16 = native_bf16() if precision == "auto" else precision == "bf16"
     dtype = torch.bfloat16 if bf16 else torch.float32
-    if name == DEFAULT:
-        return load_delta(SHIPPED / DEFAULT / "delta.safetensors", name, dtype, max_tokens)
+    if name in shipped():
+        return load_delta(SHIPPED / name / "delta.safetensors", name, dtype, max_tokens)
     if Path(name).suffix == ".safetensors":
         return load_delta(Path(name), name, dtype, max_tokens)
     directory, known_as = locate(name)
@@ -105,6 +105,12 @@ def load_cross_encoder(
     return CrossEncoder(known_as, checksum, body, parameters, tokenizer, labels, kind)
 
 
+@cache
+def shipped() -> tuple[str, ...]:
+    """The names of the models that come with Clickwise."""
+    return tuple(sorted(path.parent.name for path in SHIPPED.glob("*/delta.safetensors")))
+
+
 def load_delta(path: Path, name: str, dtype: torch.dtype, max_tokens: int = MAX_TOKENS) -> CrossEncoder:
     """A cross-encoder that is kept as a delta of the packaged sentence encoder."""
     directory, _ = locate("default")
@@ -135,8 +141,8 @@ def load_delta(path: Path, name: str, dtype: torch.dtype, max_tokens: int = MAX_
 @cache
 def fingerprint(name: str) -> str:
     """What identifies a model's weights without loading it: the SHA-256 of its file, or of its files'."""
-    if name == DEFAULT or Path(name).suffix == ".safetensors":
-        path = SHIPPED / DEFAULT / "delta.safetensors" if name == DEFAULT else Path(name)
+    if name in shipped() or Path(name).suffix == ".safetensors":
+        path = SHIPPED / name / "delta.safetensors" if name in shipped() else Path(name)
         try:
             return hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:

@@ -82,7 +82,8 @@ def run(how: Run, method: str, recipe: Recipe, make: Maker) -> Path:
     bert, base, checksum = load_base(directory, dtype)
     if not _MARGIN <= how.tokens <= bert.frame.max_tokens:
         raise InputError(
-            f"The model cannot read {how.tokens} tokens.", f"Use {_MARGIN} to {bert.frame.max_tokens}: --tokens."
+            f"The model cannot read {how.tokens} tokens of a pair.",
+            f"Use {_MARGIN} to {bert.frame.max_tokens}: --tokens.",
         )
     tokenizer = PairTokenizer(directory / "tokenizer.json", how.tokens)
     tasks = read_tasks(how.tasks)

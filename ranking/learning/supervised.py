@@ -115,7 +115,7 @@ class CrossEncoderLearner:
         recipe, scale = self.recipe, self.parameters["log_scale"].exp()
         relevance, prior, weight = grades(target, logits)
         zero_shot = ranking_loss(recipe, logits, scale * prior, relevance, weight)
-        figures = {"zero_shot": float(zero_shot)}
+        figures = {"zero_shot": float(zero_shot.detach())}
         loss = zero_shot
         if (fading := recipe.distillation * max(0.0, 1.0 - 2.0 * progress)) > 0:
             loss = loss + fading * distilled(logits, TEACHER * prior)
@@ -126,7 +126,7 @@ class CrossEncoderLearner:
                 given_pooled, given + scale * own_prior, wanted, sure, precision, torch.tensor(BIAS_PRECISION)
             )
             adapted = ranking_loss(recipe, logits + pooled @ change, scale * prior, relevance, weight)
-            figures["adapted"] = float(adapted)
+            figures["adapted"] = float(adapted.detach())
             if recipe.method == "meta":
                 loss = 0.5 * loss + adapted
         return loss, figures

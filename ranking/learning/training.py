@@ -105,13 +105,14 @@ def _step(learner: Learner, optimizer: torch.optim.Optimizer, schedule: Schedule
     loss, figures = learner.loss(np.random.default_rng([schedule.seed, step]), step / schedule.steps)
     loss.backward()  # type: ignore[no-untyped-call]
     norm = float(torch.nn.utils.clip_grad_norm_(learner.parameters.values(), schedule.clip))
-    usable = math.isfinite(norm) and math.isfinite(float(loss))
+    value = float(loss.detach())
+    usable = math.isfinite(norm) and math.isfinite(value)
     if usable:
         optimizer.step()
     seconds = time.perf_counter() - start
     return {
         "step": step,
-        "loss": float(loss),
+        "loss": value,
         "norm": norm,
         "skipped": int(not usable),
         "seconds": seconds,

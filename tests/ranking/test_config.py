@@ -14,7 +14,7 @@ from ranking.config import build_pipeline, load_specs, preferred, specs_with, wo
 from ranking.fusion import ReciprocalRank
 from ranking.knn import Knn
 
-DEFAULTS = {"bm25", "bm25-qe", "knn-paper", "knn", "probe", "dense", "hybrid", "rrf-paper", "fused"}
+DEFAULTS = {"bm25", "bm25-qe", "knn-paper", "knn", "probe", "dense", "hybrid", "rrf-paper", "fused", "smoothed"}
 LEXICAL = ["bm25", "bm25-qe"]
 WORDS = {"name": "words", "part": "bm25"}
 
