@@ -81,7 +81,7 @@ def test_what_is_wrong_is_named(change: dict[str, Any], problem: str) -> None:
 
 
 def test_files_that_are_not_usable(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match=r"no experiment nothing\. Name a file, or one of clicks, feedback"):
+    with pytest.raises(NotFoundError, match=r"no experiment nothing\. Name a file, or one of clicks, .*feedback"):
         read_config("nothing")
     path = tmp_path / "bad.toml"
     path.write_text("name = ")
@@ -113,7 +113,9 @@ def test_the_experiments_that_come_along_are_about_pipelines_that_exist(name: st
     experiment = parse_config(read_config(name), name)
     for ranker, spec in experiment.rankers.items():
         assert variants_of(ranker, spec, load_specs(), experiment.protocol.expansion_terms)
-    assert {"paper", "ours", "baseline"} == {ranker.role for ranker in experiment.rankers.values()}
+    roles = {ranker.role for ranker in experiment.rankers.values()}
+    # One that compares ways of giving feedback to one ranker has no methods of others in it.
+    assert roles == ({"ours", "baseline"} if name == "debiased.toml" else {"paper", "ours", "baseline"})
     assert set(experiment.published) <= set(experiment.collections)
 
 
