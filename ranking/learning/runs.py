@@ -73,6 +73,7 @@ def run(how: Run, method: str, recipe: Recipe, make: Maker) -> Path:
     trained = how.out / DELTA
     if trained.exists() and not how.overwrite and not (how.out / "checkpoint.pt").exists():
         raise ConflictError(f"{how.out} holds a trained model.", "Name another folder, or use --overwrite.")
+    tasks = read_tasks(how.tasks)
     device = _device(how.device)
     if how.threads:
         torch.set_num_threads(how.threads)
@@ -86,7 +87,6 @@ def run(how: Run, method: str, recipe: Recipe, make: Maker) -> Path:
             f"Use {_MARGIN} to {bert.frame.max_tokens}: --tokens.",
         )
     tokenizer = PairTokenizer(directory / "tokenizer.json", how.tokens)
-    tasks = read_tasks(how.tasks)
     learner = make(bert, {name: tensor.to(device) for name, tensor in base.items()}, tokenizer, tasks)
     about = {
         "method": method,

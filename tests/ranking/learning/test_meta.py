@@ -164,11 +164,11 @@ def test_rates_are_learned_only_where_there_is_something_to_learn_them_from() ->
 
 @pytest.mark.parametrize("name", NAMES)
 def test_training_makes_the_loss_smaller(name: Name, tmp_path: Path) -> None:
-    made = learner(name, replace(ONE, pairs=30, singles=0.3, rate=1e-2, inner_rate=0.1), moved=False)
+    made = learner(name, replace(ONE, pairs=20, singles=0.3, rate=1e-2, inner_rate=0.1), moved=False)
     before = np.mean([float(made.loss(np.random.default_rng(n), 0.0)[0].detach()) for n in range(4)])
     train(made, Schedule(steps=12, warmup=1), tmp_path, {}, "Training")
     after = np.mean([float(made.loss(np.random.default_rng(n), 0.0)[0].detach()) for n in range(4)])
-    assert after < 0.9 * before
+    assert after < 0.95 * before
 
 
 @pytest.mark.parametrize("name", ["second-order", "reptile"])
