@@ -96,7 +96,9 @@ def start() -> None:
             raise UnavailableError(f"{HEAP_VARIABLE}={heap} is not a size.", "Write it as in 512m or 2g.")
         jnius_config.set_classpath(str(anserini_jar()))
         # -Xrs leaves Ctrl-C and SIGTERM to Python; the serial collector starts fast and needs no extra threads.
-        jnius_config.add_options(f"-Xmx{heap}", "-Xrs", "-XX:+UseSerialGC", "-Djava.awt.headless=true")
+        # -Xss: the JVM guards the calling thread's stack beyond this size, and numpy's threaded solvers need more than
+        # the usual megabyte: without it np.linalg.solve of some hundred unknowns crashes the process.
+        jnius_config.add_options(f"-Xmx{heap}", "-Xss8m", "-Xrs", "-XX:+UseSerialGC", "-Djava.awt.headless=true")
         before = os.environ.get("JAVA_HOME")
         os.environ["JAVA_HOME"] = str(runtime.home)
         try:

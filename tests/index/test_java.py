@@ -76,3 +76,16 @@ def test_starting_the_jvm_prints_nothing_and_leaves_ctrl_c_to_python() -> None:
         check=False, timeout=60,
     )  # fmt: skip
     assert (done.stdout, done.stderr, done.returncode) == ("interrupted\nNone\n", "", 0)
+
+
+def test_numpy_s_threaded_solvers_work_beside_the_jvm() -> None:
+    """They need more stack than a JVM leaves by default."""
+    script = (
+        "import numpy as np\n"
+        "from index import java\n"
+        "java.java_class('java.lang.String')\n"
+        "system = np.eye(600) + 0.01 * np.random.default_rng(0).random((600, 600))\n"
+        "print(bool(np.allclose(system @ np.linalg.solve(system, np.ones(600)), 1)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("True\n", 0)
