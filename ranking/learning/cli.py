@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import shlex
 from enum import StrEnum
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -173,7 +174,7 @@ def cross_encoder(
         distillation=distillation,
         seed=seed,
     )
-    path = run(_run(context), method.value, recipe, lambda *parts: CrossEncoderLearner(*parts, recipe))
+    path = run(_run(context), method.value, recipe, partial(CrossEncoderLearner, recipe=recipe))
     typer.echo(str(path))
 
 
@@ -230,7 +231,7 @@ def meta(
         seed=seed,
     )
     name: Name | Any = algorithm.value
-    path = run(_run(context), algorithm.value, recipe, lambda *parts: learner_of(name, *parts, recipe))
+    path = run(_run(context), algorithm.value, recipe, partial(learner_of, name, recipe=recipe))
     typer.echo(str(path))
 
 
@@ -271,7 +272,7 @@ def _command(context: typer.Context) -> str:
     for parameter in context.command.params:
         value = context.params.get(parameter.name or "")
         if parameter.param_type_name == "argument":
-            words += [str(one) for one in value]
+            words += [str(one) for one in value or ()]
         elif isinstance(value, bool):
             flag = (parameter.opts if value else parameter.secondary_opts)[:1]
             words += flag if parameter.name != "overwrite" else []

@@ -229,3 +229,18 @@ def test_the_closed_form_goes_by_the_same_recipe() -> None:
     made = learner_of("head", Bert(FRAME), tiny_parameters(), tiny_model().tokenizer, sample_tasks(), ONE)
     assert isinstance(made, CrossEncoderLearner)
     assert (made.recipe.method, made.recipe.rank, made.recipe.k) == ("meta", 2, (2,))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_half_precision_points_the_same_way(name: Name) -> None:
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        base = {key: tensor.to(dtype) for key, tensor in tiny_parameters().items()}
+        recipe = replace(ONE, pairs=20, tuned="all", inner_rate=0.01)
+        made = MetaLearner(name, Bert(FRAME), base, tiny_model().tokenizer, sample_tasks(), recipe)
+        assert {tensor.dtype for tensor in made.parameters.values()} == {torch.float32}
+        with torch.no_grad():
+            made.parameters["log_scale"].fill_(0.0)
+        found.append(torch.cat([gradient.flatten() for gradient in gradients(made).values()]))
+    assert bool(torch.isfinite(found[1]).all())
+    assert float(torch.cosine_similarity(*found, dim=0)) > 0.98

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from index.index import Index
+from ranking.learning.bert import Bert, Packed
 from ranking.learning.cross_encoder import load_cross_encoder
 from ranking.learning.delta import Delta
 from ranking.learning.supervised import CrossEncoderLearner
@@ -178,6 +179,7 @@ def test_tasks_that_cannot_be_made(call: Call, dense_index: Index, arguments: tu
 
 
 def test_an_exported_model_scores_alike_elsewhere(call: Call) -> None:
+    from sentence_transformers import CrossEncoder
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     call("cross-encoder", "tasks.parquet", "--out", "own", *SMALL)
@@ -188,7 +190,8 @@ def test_an_exported_model_scores_alike_elsewhere(call: Call) -> None:
     tokens = AutoTokenizer.from_pretrained("there")(["harbour"] * 2, texts, padding=True, return_tensors="pt")
     with torch.no_grad():
         expected = theirs(**tokens).logits[:, 0]
-    from ranking.learning.bert import Packed
-
-    found = ours.bert.forward(ours.parameters, Packed.of(ours.tokenizer.pairs("harbour", texts)))[:, 0]  # type: ignore[attr-defined]
+    assert isinstance(ours.bert, Bert)
+    found = ours.bert.forward(ours.parameters, Packed.of(ours.tokenizer.pairs("harbour", texts)))[:, 0]
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    predicted = CrossEncoder("there", device="cpu").predict([("harbour", text) for text in texts])
+    np.testing.assert_allclose(predicted, found.numpy(), atol=1e-5)
