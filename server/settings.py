@@ -66,7 +66,7 @@ class Settings(BaseSettings):
         default=1000, ge=10, le=10_000, description="documents re-ranked, kept and paged through per round"
     )
     click_model: str = Field(
-        default="published",
+        default="off",  # switched on where it wins: with a model fitted to one's own log it does
         description="how clicks become feedback: the folder of a model of 'clickwise clicks fit'; published, by how "
         "searchers are known to look at pages; or off, half a judgement each",
     )

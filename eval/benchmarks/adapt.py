@@ -103,7 +103,9 @@ def timed(
 ) -> tuple[list[float], list[float], list[Ranking]]:
     """Milliseconds from the click to the ranking, with and without a ranking before it; and the rankings."""
     model = load_cross_encoder(ranker.model, max_tokens=ranker.max_tokens)
-    cached, cold, rankings = [], [], []
+    cached: list[float] = []
+    cold: list[float] = []
+    rankings: list[Ranking] = []
     warm = Context.of(index)
     use(ranker.model, Engine(model), ranker.max_tokens)
     ranker.rank(requests[:1], warm)

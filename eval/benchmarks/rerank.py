@@ -87,7 +87,7 @@ def converted(directory: Path, name: str, backend: str) -> Any:
     from sentence_transformers import CrossEncoder
     from sentence_transformers.backend import export_dynamic_quantized_onnx_model
 
-    model = CrossEncoder(str(directory), max_length=MAX_TOKENS, device="cpu", backend=backend, local_files_only=True)  # type: ignore[arg-type]
+    model = CrossEncoder(str(directory), max_length=MAX_TOKENS, device="cpu", backend=backend, local_files_only=True)
     if backend != "onnx":
         return model
     export_dynamic_quantized_onnx_model(model, "avx512_vnni", str(directory))

@@ -101,7 +101,7 @@ def ask(client: TestClient, **body: object) -> dict[str, list[dict[str, str]]]:
 
 
 def test_the_next_round_ranks_with_debiased_clicks(dense_index: Index, make_service: MakeService) -> None:
-    with client_of(make_service({"dense": dense_index})) as client:
+    with client_of(make_service({"dense": dense_index}, click_model="published")) as client:
         first = ask(client, query="coffee beans and brewing", limit=5)
         document, judged = ids(first)[1:3]
         for kind, chosen in (("click", document), ("relevant", judged)):
