@@ -27,6 +27,15 @@ def serve(
     home: Annotated[Path | None, typer.Option(help="The folder of indexes and store. [default: .clickwise]")] = None,
     index: Annotated[str | None, typer.Option(help="The index of searches that name none.")] = None,
     pipeline: Annotated[str | None, typer.Option(help="The pipeline of searches that name none.")] = None,
+    click_model: Annotated[
+        str | None, typer.Option(help="How clicks count: a folder of 'clicks fit', published, or off. [default: off]")
+    ] = None,
+    exploration: Annotated[
+        str | None, typer.Option(metavar="POLICY", help="Shuffle a share of first pages, as in adjacent:10.")
+    ] = None,
+    interleaving: Annotated[
+        str | None, typer.Option(metavar="A:B", help="Let two pipelines share a share of first pages.")
+    ] = None,
     store_url: Annotated[str | None, typer.Option(help="Where events go. [default: sqlite at home/store.db]")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. [default: warning]")] = None,
     config: Annotated[Path | None, typer.Option(help="The configuration file. [default: clickwise.toml]")] = None,
@@ -44,6 +53,9 @@ def serve(
         "home": home,
         "default_index": index,
         "default_pipeline": pipeline,
+        "click_model": click_model,
+        "exploration": exploration,
+        "interleaving": interleaving,
         "store_url": store_url,
         "log_level": log_level,
         "config": config,
