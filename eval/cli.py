@@ -58,6 +58,8 @@ def run(
     Writes a directory with a report, tables, figures, TREC runs and every measure of every topic. What an earlier run
     has finished is not done again; after Ctrl-C the same command goes on.
     """
+    from threadpoolctl import threadpool_limits
+
     from eval.artefacts import write_results
     from eval.config import parse_config, read_config
     from eval.experiment import run_experiment
@@ -66,6 +68,9 @@ def run(
     tables = read_config(config) if config else {}
     changes = _changes(tables, collection, ranker, k, setting, data)
     experiment = parse_config(changes, config or "The command line")
+
+    # Many small products beside the models' own threads: numpy's would only wait for each other (three times the time).
+    threadpool_limits(1, user_api="blas")
     folder = _folder(context)
     where = out or folder / "runs" / experiment.head.name
     results = run_experiment(experiment, Store(cache or folder / "cache"), skip_missing=skip_missing)

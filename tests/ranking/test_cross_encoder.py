@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -123,6 +124,17 @@ def test_out_of_time_while_adapting_the_best_so_far_counts(ranker: CrossEncoderR
     (ranking,) = endless.rank([request], context)
     assert set(ranking.ids) == set(POOL.ids)
     assert context.degraded == "deadline"
+
+
+@pytest.mark.parametrize("adapt", ["head", "biases"])
+def test_two_sessions_that_adapt_the_same_query_at_once(
+    adapt: Any, ranker: CrossEncoderRanker, dense_index: Index
+) -> None:
+    own = replace(ranker, adapt=adapt)
+    request = Request(Query("same", f"galaxy and boat, {adapt}"), GIVEN, POOL)
+    with ThreadPoolExecutor(4) as sessions:
+        found = list(sessions.map(lambda _: own.rank([request], Context.of(dense_index)), range(4)))
+    assert all(rankings == found[0] for rankings in found)
 
 
 def test_an_overloaded_engine_is_the_caller_s_to_know(ranker: CrossEncoderRanker, dense_index: Index) -> None:
