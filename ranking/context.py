@@ -13,6 +13,7 @@ from index.errors import InputError
 from index.types import Query
 
 if TYPE_CHECKING:
+    from index.encoder import Encoder
     from index.index import Index, View
     from index.lexical import LexicalView
     from index.vector_view import VectorView
@@ -30,19 +31,19 @@ class Context:
     one context.
     """
 
-    def __init__(self, view: View, encode: Callable[[Sequence[str]], Vectors]) -> None:
+    def __init__(self, view: View, encode: Callable[[Sequence[str]], Vectors], encoder: Callable[[], Encoder]) -> None:
         self.view = view
         self.encode_seconds = 0.0  # the time spent in the encoder so far
         self.degraded: str | None = None  # why an answer is less than it could be, None where it is not
         self.truncated = 0  # texts that a ranker has not read to their end
-        self._encode = encode
+        self._encode, self._encoder = encode, encoder
         self._terms: dict[str, list[str]] = {}
         self._query_vectors: dict[tuple[Space, str], Vectors] = {}
 
     @classmethod
     def of(cls, index: Index) -> Context:
         """The newest committed state of an index."""
-        return cls(index.view(), index.encode)
+        return cls(index.view(), index.encode, index.encoder)
 
     def degrade(self, reason: str) -> None:
         """Note that a ranker could not do all that it should; the first reason counts."""
@@ -56,11 +57,14 @@ class Context:
     def vectors(self) -> VectorView:
         """The stored embeddings, or InputError where the index has none."""
         if self.view.vectors is None:
-            raise InputError(
-                "The index stores no embeddings.",
-                "Use a pipeline that reads none, such as bm25-qe, or build the index with an encoder.",
-            )
+            raise _no_embeddings()
         return self.view.vectors
+
+    def encoder(self) -> Encoder:
+        """The model that made the stored embeddings, or InputError where the index has none."""
+        if self.view.vectors is None:
+            raise _no_embeddings()
+        return self._encoder()
 
     def terms(self, query: Query) -> list[str]:
         """The analysed terms of a query, in their order: empty if it says nothing to this index."""
@@ -96,3 +100,10 @@ class Context:
         missing = [text for text in dict.fromkeys(texts) if (space, text) not in self._query_vectors]
         for text in missing:  # one by one: in a product of matrices the batch would leave traces in the rounding
             self._query_vectors[space, text] = derive(self._query_vectors[origin, text][None])[0]
+
+
+def _no_embeddings() -> InputError:
+    return InputError(
+        "The index stores no embeddings.",
+        "Use a pipeline that reads none, such as bm25-qe, or build the index with an encoder.",
+    )

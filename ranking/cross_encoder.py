@@ -14,8 +14,8 @@ import numpy.typing as npt
 from index.types import Ranking
 from ranking.context import Context, Vectors
 from ranking.contract import Request
-from ranking.expansion import Rocchio
 from ranking.feedback import FloatArray
+from ranking.heads import reordered, with_candidates
 from ranking.options import number
 from ranking.probe import Probe
 from ranking.vectors import Examples
@@ -90,7 +90,7 @@ class CrossEncoderRanker:
 
         end = None if self.deadline_ms is None else time.perf_counter() + self.deadline_ms / 1000
         reading = _Reading(self, engine(self.model, self.max_tokens), context, end)
-        return reading.rank(self._with_candidates(requests, context))
+        return reading.rank(with_candidates(requests, context, self.depth))
 
     def how(self) -> Adaptation | None:
         """The adaptation that the options describe."""
@@ -108,16 +108,6 @@ class CrossEncoderRanker:
             objective=self.objective,
             precision=self.head_precision,
         )
-
-    def _with_candidates(self, requests: Sequence[Request], context: Context) -> list[tuple[Request, Ranking]]:
-        """The requests with what is to be ordered for them. A small limit does not make the candidates fewer."""
-        asking = [
-            replace(r, exclude_feedback=False, limit=wanted if (wanted := r.depth(self.depth)) > self.depth else None)
-            for r in requests
-            if r.candidates is None
-        ]
-        found = iter(Rocchio(depth=self.depth).rank(asking, context))
-        return [(r, next(found) if r.candidates is None else r.candidates) for r in requests]
 
 
 class _Reading:
@@ -261,10 +251,7 @@ class _Head:
 
     def ranking(self, scores: dict[str, float]) -> Ranking:
         """The head by its scores, then the other candidates as they came, below."""
-        rest = self.candidates.ids[len(self.ids) :]
-        least = min(scores.values())
-        values = [*(scores[doc] for doc in self.ids), *(least - np.arange(1.0, len(rest) + 1.0)).tolist()]
-        return self.request.answer(Ranking.of([*self.ids, *rest], values))
+        return reordered(self.request, self.candidates, scores)
 
     def support(self, best: dict[str, Pair], how: Adaptation) -> Support:
         from ranking.learning.adaptation import Support

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ranking.bi_encoder import BiEncoderRanker
 from ranking.bm25 import Bm25
 from ranking.cascade import Cascade
 from ranking.contract import Fuser, Ranker
@@ -24,6 +25,7 @@ RANKERS: Mapping[str, type[Ranker]] = {
     "knn": Knn,
     "probe": Probe,
     "cross-encoder": CrossEncoderRanker,
+    "bi-encoder": BiEncoderRanker,
     "smooth": Smooth,
 }
 """Parts that order documents for a query: retrievers, and re-rankers where they are given candidates."""

@@ -208,7 +208,7 @@ class _Steps:
 
     def _step(self, rows: Sequence[int]) -> float:
         """One step on some documents. Gives the loss before it."""
-        groups = _divided(rows, [len(self.support.pairs[i]) for i in range(len(self.support.pairs))])
+        groups = divided(rows, [len(self.support.pairs[i]) for i in range(len(self.support.pairs))])
         # A graph of its own per core: backward passes of one graph wait for each other.
         copies = [{n: t.detach().requires_grad_() for n, t in self.leaves.items()} for _ in groups]
         scores = list(workers().map(self._scores, groups, copies))
@@ -218,7 +218,7 @@ class _Steps:
         loss = OBJECTIVES[self.how.objective](joined + offset, relevance, weight)
         (outer,) = torch.autograd.grad(loss, joined)
         shares = torch.split(outer, [len(group) for group in groups])
-        gradients = list(workers().map(_backward, scores, shares, copies))
+        gradients = list(workers().map(backward, scores, shares, copies))
         for name, leaf in self.leaves.items():
             leaf.grad = sum((part[name] for part in gradients), torch.zeros_like(leaf)) + self.how.pull * leaf.detach()
         if self.optimizer is not None:
@@ -255,13 +255,14 @@ def _learned(how: Adaptation, rates: Rates) -> Adaptation:
     return replace(how, exact=False, epochs=len(rates), batch=0, pull=0.0, settle=-math.inf)
 
 
-def _backward(scores: Tensor, share: Tensor, own: dict[str, Tensor]) -> dict[str, Tensor]:
-    found = torch.autograd.grad(scores, list(own.values()), share, allow_unused=True)
+def backward(outputs: Tensor, share: Tensor, own: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The gradients of a core's own parameters, given the loss's with respect to what it computed from them."""
+    found = torch.autograd.grad(outputs, list(own.values()), share, allow_unused=True)
     pairs: list[tuple[str, Tensor | None]] = list(zip(own, found, strict=True))
     return {name: torch.zeros_like(own[name]) if one is None else one for name, one in pairs}
 
 
-def _divided(rows: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
+def divided(rows: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
     """Rows in as many groups as there are cores, of about as many tokens each; in each the longest first."""
     groups: list[list[int]] = [[] for _ in range(min(torch.get_num_threads(), len(rows)))]
     loads = [0] * len(groups)

@@ -14,7 +14,8 @@ from ranking.config import build_pipeline, load_specs, preferred, specs_with, wo
 from ranking.fusion import ReciprocalRank
 from ranking.knn import Knn
 
-DEFAULTS = {"bm25", "bm25-qe", "knn-paper", "knn", "probe", "dense", "hybrid", "rrf-paper", "fused", "smoothed"}
+CHEAP = {"bm25", "bm25-qe", "knn-paper", "knn", "probe", "dense", "hybrid", "rrf-paper", "fused", "smoothed"}
+DEFAULTS = CHEAP | {"ce", "ce-ft", "ce-maml", "bi-ft", "fused-ce"}
 LEXICAL = ["bm25", "bm25-qe"]
 WORDS = {"name": "words", "part": "bm25"}
 

@@ -71,3 +71,20 @@ def write_tiny(directory: Path, *, labels: int = 1, seed: int = 0, **settings: o
     for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"):
         shutil.copyfile(locate("default")[0] / name, directory / name)
     return directory
+
+
+def write_sentences(directory: Path, *, pooling: str = "mean", seed: int = 0) -> Path:
+    """A sentence encoder of the same network, as sentence-transformers writes one."""
+    write_tiny(directory, seed=seed)
+    modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
+    listed = [
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, (path, kind) in enumerate(modules)
+    ]
+    (directory / "modules.json").write_text(json.dumps(listed), encoding="utf-8")
+    (directory / "1_Pooling").mkdir()
+    modes = {"pooling_mode_mean_tokens": pooling == "mean", "pooling_mode_cls_token": pooling == "cls"}
+    (directory / "1_Pooling" / "config.json").write_text(json.dumps(modes), encoding="utf-8")
+    own = {"max_seq_length": 48, "do_lower_case": False}
+    (directory / "sentence_bert_config.json").write_text(json.dumps(own), encoding="utf-8")
+    return directory
