@@ -139,7 +139,7 @@ class Engine:
         with self._changed:
             if self._tokens and self._tokens + tokens > self._limit:
                 raise OverloadedError(
-                    "More texts are waiting to be ranked than the cross-encoder's queue takes.",
+                    f"More texts are waiting than the queue of the model {self.model.name!r} takes.",
                     "Try again in a moment, or re-rank fewer documents.",
                     retry_after=_RETRY,
                 )
