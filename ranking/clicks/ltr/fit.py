@@ -22,8 +22,8 @@ from ranking.clicks.sessions import Floats, Sessions
 
 @dataclass(frozen=True)
 class Recipe:
-    """What to train and how. `held_out` is the share of the queries whose clicks tell when to stop; `evened` weights
-    impressions by their inverse rank frequency."""
+    """What to train and how. `held_out` is the share of the queries whose clicks tell when to stop, 0 to train for a
+    fixed number of epochs; `evened` weights impressions by their inverse rank frequency."""
 
     objective: str = "naive-listwise"
     kind: Kind = "mlp"

@@ -97,8 +97,10 @@ def batches(sessions: Sessions, weight: Floats | None, size: int, random: np.ran
 def split_queries(sessions: Sessions, share: float, random: np.random.Generator) -> tuple[Sessions, Sessions]:
     """Pages for training, and those of a share of the queries: a query is on one side only.
 
-    With fewer than two queries both are all the pages.
+    With a share of 0 none are held out; else, with fewer than two queries, both are all the pages.
     """
+    if share <= 0:
+        return sessions, sessions.take(np.zeros(len(sessions), dtype=np.bool_))
     queries = np.unique(sessions.query)
     if len(queries) < 2:
         return sessions, sessions

@@ -42,7 +42,8 @@ class Options:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training came to; the scorer and the objective have the state of the best epoch."""
+    """What a training came to; the scorer and the objective have the state of the best epoch, or of the last one where
+    nothing was held out."""
 
     best: Epoch
     epochs: int
@@ -63,7 +64,9 @@ def train(
     """Make the objective small on `pages`; keep the epoch that ranks the clicks of `held_out` best.
 
     Held-out clicks are corrected by the bias that the objective believes in. Where it learns that bias, an epoch and
-    the best one so far are compared under what it believes by then. `weight` (n, r) weighs the impressions.
+    the best one so far are compared under what it believes by then. Without held-out pages the last epoch is kept: what
+    is held out were clicks of the same policy, so stopping by them favours a ranker that copies it, unless the bias is
+    known. `weight` (n, r) weighs the impressions.
 
     With a folder `home`, each epoch is a line of `train.jsonl` there and its state is kept: the same call goes on after
     the last epoch that was completed. Raises InputError where the pages have no click, or a loss is not finite;
@@ -86,7 +89,7 @@ def train(
         loss = _pass(state, pages, weight, options, epoch)
         found, believed = _evidence(scorer, held_out), objective.believed()
         done, last = Epoch(epoch, loss, found.value(believed)), epoch
-        if not state.evidence or done.held_out > _evidence_of(state).value(believed):
+        if not len(held_out) or not state.evidence or done.held_out > _evidence_of(state).value(believed):
             state.best, state.kept = done, _copied(scorer, objective)
             state.evidence = {name: torch.from_numpy(values) for name, values in vars(found).items()}
         if journal:

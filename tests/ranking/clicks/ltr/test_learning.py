@@ -131,6 +131,19 @@ def test_training_stops_when_held_out_clicks_get_no_better_and_keeps_the_best() 
     assert found.trained.best.held_out == max(epoch.held_out for epoch in seen)
 
 
+def test_with_nothing_held_out_all_pages_train_and_the_last_epoch_is_kept(tmp_path: Path) -> None:
+    data = judged()
+    log = clicked(data, position_bias(6), 500)
+    recipe = Recipe(kind="linear", held_out=0.0, options=Options(epochs=5, batch=256, rate=0.05, patience=1))
+    whole = fit(data.features.matrix, log, recipe)
+    assert (whole.trained.epochs, whole.trained.best.epoch, whole.trained.stopped) == (5, 5, "epochs")
+    shorter = replace(recipe, options=replace(recipe.options, epochs=3))
+    fit(data.features.matrix, log, shorter, home=tmp_path)
+    resumed = fit(data.features.matrix, log, recipe, home=tmp_path)
+    np.testing.assert_array_equal(resumed.scores, whole.scores)
+    assert not np.array_equal(fit(data.features.matrix, log, shorter).scores, whole.scores)
+
+
 def test_what_cannot_be_learned_from_is_said() -> None:
     data = judged()
     log = clicked(data, position_bias(6), 100)
