@@ -9,11 +9,12 @@ nDCG@10 (gains 2^grade - 1) on the test queries. Differences are to naive listwi
 which is about the noise of the simulation, and over test queries, which is about other queries; Holm's correction over
 the objectives. Progress goes to standard error, a table and then one JSON object to standard output.
 
-There are two production rankers about as good. Boosted trees err in ways that a smooth network does not easily learn,
-so naive training sees little more than the relevance in their pages; the errors of a linear ranker are themselves a
-function of the features, which naive training learns with the clicks. What debiasing is worth depends on that.
+There are two production rankers, boosted trees and a linear one. The errors of a linear ranker are a smooth function
+of the features, which naive training can learn with the clicks; those of trees should be harder to learn. What
+debiasing is worth differs between them.
 
-The recipe is the same for all and was chosen by cross-validation inside the training queries: a fixed number of epochs.
+The recipe is the same for all: a fixed number of epochs, chosen for naive and inversely weighted listwise training by
+cross-validation inside the training queries.
 Lines with "stopped by clicks" hold out 15% of the queries and stop by their clicks instead.
 """
 
