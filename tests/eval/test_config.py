@@ -16,7 +16,7 @@ from eval.rankers import RankerSpec, variants_of, with_options
 from eval.toml import dumps
 from eval.users import Cascade
 from index.errors import InputError, NotFoundError
-from ranking.config import load_specs
+from ranking.config import load_specs, specs_with
 
 SMALL: dict[str, Any] = {"rankers": {"bm25": {}}, "collections": {"med": {"source": "med"}}}
 PACKAGED = sorted(entry.name for entry in (files("eval") / "experiments").iterdir())
@@ -112,10 +112,12 @@ def test_relative_paths_begin_where_the_data_are(monkeypatch: pytest.MonkeyPatch
 def test_the_experiments_that_come_along_are_about_pipelines_that_exist(name: str) -> None:
     experiment = parse_config(read_config(name), name)
     for ranker, spec in experiment.rankers.items():
-        assert variants_of(ranker, spec, load_specs(), experiment.protocol.expansion_terms)
+        specs = specs_with(experiment.pipelines, name)
+        assert variants_of(ranker, spec, specs, experiment.protocol.expansion_terms)
     roles = {ranker.role for ranker in experiment.rankers.values()}
     # One that compares ways of giving feedback to one ranker has no methods of others in it.
-    assert roles == ({"ours", "baseline"} if name == "debiased.toml" else {"paper", "ours", "baseline"})
+    expected = {"debiased.toml": {"ours", "baseline"}, "paper-recipe.toml": {"ours", "paper"}}
+    assert roles == expected.get(name, {"paper", "ours", "baseline"})
     assert set(experiment.published) <= set(experiment.collections)
 
 

@@ -67,7 +67,7 @@ def test_starting_the_jvm_prints_nothing_and_leaves_ctrl_c_to_python() -> None:
         "java.java_class('org.apache.lucene.store.ByteBuffersDirectory')()\n"
         "java.java_class('org.apache.lucene.store.FSDirectory').open("
         "java.java_class('java.nio.file.Paths').get('/tmp')).close()\n"
-        "try:\n    os.kill(os.getpid(), signal.SIGINT)\n    signal.pause()\n"
+        "try:\n    os.kill(os.getpid(), signal.SIGINT)\n    while True:\n        pass\n"
         "except KeyboardInterrupt:\n    print('interrupted')\n"
         "print(os.environ.get('JAVA_HOME'))\n"
     )

@@ -107,7 +107,8 @@ def test_equal_stages_of_pipelines_that_rank_together_run_once(dense_index: Inde
 
 
 def test_the_default_pipelines_rank_together_as_alone(dense_index: Index, encoder: HashingEncoder) -> None:
-    made = [build_pipeline(name, load_specs(), dense_index) for name in load_specs()]
+    # bi-ft adapts the index's own encoder, and this index has a stand-in for one.
+    made = [build_pipeline(name, load_specs(), dense_index) for name in load_specs() if name != "bi-ft"]
     requests = [Request(QUERY, JUDGED), Request(Query("r", "boat")), Request(Query("s", ""), JUDGED)]
     alone = [one.rank(requests) for one in made]
     calls = encoder.calls
