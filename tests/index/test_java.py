@@ -63,6 +63,8 @@ def test_a_bad_heap_size_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_starting_the_jvm_prints_nothing_and_leaves_ctrl_c_to_python() -> None:
     script = (
         "import os, signal\n"
+        # Whoever starts the tests in the background of a shell has children that ignore it.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from index import java\n"
         "java.java_class('org.apache.lucene.store.ByteBuffersDirectory')()\n"
         "java.java_class('org.apache.lucene.store.FSDirectory').open("
