@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 from index.types import Ranking
 from ranking.context import Context
 from ranking.contract import Request
-from ranking.heads import reordered, with_candidates
+from ranking.heads import fitted, key_of, reordered, with_candidates
 from ranking.options import number
 
 if TYPE_CHECKING:
@@ -126,16 +125,8 @@ class _Reading:
         """The delta for this query and its feedback, remembered under all that decides it."""
         from ranking.learning.bi_encoder import adapt
 
-        deltas = self.model.engine.deltas
-        whole = hashlib.blake2b(repr(self.how).encode(), digest_size=16)
-        for text in evidence.everything:
-            whole.update(text.key)
-        whole.update(evidence.relevance.tobytes() + evidence.weight.tobytes())
-        if (known := deltas.get(whole.digest())) is not None:
-            return known
-        adapted = adapt(self.model.engine, evidence, self.how, deadline=self.deadline)
-        if adapted.ended == "done":
-            deltas.put(whole.digest(), adapted.delta)
-        else:
-            self.context.degrade("deadline" if adapted.ended == "deadline" else "adaptation failed")
-        return adapted.delta
+        engine = self.model.engine
+        key = key_of(self.how, evidence.everything, evidence.relevance, evidence.weight)
+        return fitted(
+            engine.deltas, key, self.context, lambda: adapt(engine, evidence, self.how, deadline=self.deadline)
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
@@ -15,7 +15,7 @@ from index.types import Ranking
 from ranking.context import Context, Vectors
 from ranking.contract import Request
 from ranking.feedback import FloatArray
-from ranking.heads import reordered, with_candidates
+from ranking.heads import fitted, key_of, reordered, with_candidates
 from ranking.options import number
 from ranking.probe import Probe
 from ranking.vectors import Examples
@@ -122,14 +122,14 @@ class _Reading:
         from ranking.learning.engine import remaining
 
         heads = [self._head(request, candidates) for request, candidates in asked]
+        pairs = [pair for head in heads for pair in head.pairs]
         try:
-            self.engine.states(
-                [pair for head in heads for pair in head.pairs], keep=self.cut, timeout=remaining(self.deadline)
-            )
+            pooled = self.engine.states(pairs, keep=self.cut, timeout=remaining(self.deadline))
         except TimeoutError:
             self.context.degrade("deadline")
             return [(answer, answer) for answer in (request.answer(ranking) for request, ranking in asked)]
-        return [self._answers(head) for head in heads]
+        states = dict(zip((pair.key for pair in pairs), pooled, strict=True))
+        return [self._answers(head, states) for head in heads]
 
     def _cut(self) -> int | None:
         """The layer below which states are kept for adaptation; None where none changes."""
@@ -170,68 +170,63 @@ class _Reading:
         before, after = (PROBE.prior_scale * PROBE.prior_mean(query, some) for some in (examples.none(), examples))
         return _Prior.of(ids, vectors @ before, vectors @ after, vectors)
 
-    def _answers(self, head: _Head) -> tuple[Ranking, Ranking]:
+    def _answers(self, head: _Head, states: Mapping[bytes, Tensor]) -> tuple[Ranking, Ranking]:
+        """Before and after, from the pooled vectors of the pairs by their keys."""
         if not head.ids:
             answer = head.request.answer(head.candidates)
             return answer, answer
-        pooled = self.engine.states(head.pairs)
-        states = dict(zip((pair.key for pair in head.pairs), pooled, strict=True))
-        logits = dict(zip(states, self.engine.logits(list(states.values())).tolist(), strict=True))
-        before = head.ranking(
-            {doc: max(logits[p.key] for p in head.pieces[doc]) + head.prior.before[doc] for doc in head.ids}
-        )
+        pairs = head.pairs
+        logits = self._logits(pairs, [states[pair.key] for pair in pairs])
+        before = head.ranking(logits, head.prior.before)
         if self.how is None or not head.feedback:
             return before, before
         best = {doc: max(head.pieces[doc], key=lambda p: logits[p.key]) for doc in head.feedback}
-        delta = self._delta(head, best)
-        if not delta.tensors:
+        try:
+            delta = self._delta(head, best)
+            if not delta.tensors:
+                return before, before
+            return before, head.ranking(self._adapted_logits(head, states, delta), head.prior.changed(delta))
+        except TimeoutError:  # the answer before adaptation is there
+            self.context.degrade("deadline")
             return before, before
-        after, prior = self._adapted_logits(head, states, delta), head.prior.changed(delta)
-        return before, head.ranking({doc: max(after[p.key] for p in head.pieces[doc]) + prior[doc] for doc in head.ids})
 
-    def _adapted_logits(self, head: _Head, states: dict[bytes, Tensor], delta: Delta) -> dict[bytes, float]:
+    def _adapted_logits(self, head: _Head, states: Mapping[bytes, Tensor], delta: Delta) -> dict[bytes, float]:
         from ranking.learning.engine import remaining
 
-        keys, pooled = list(states), list(states.values())
-        if self.cut is not None:
-            wanted = [pair for doc in head.ids for pair in head.pieces[doc]]
-            below = self.engine.states(wanted, self.cut)
-            try:
-                pooled = self.engine.pooled(wanted, below, self.cut, delta, remaining(self.deadline))
-                keys = [pair.key for pair in wanted]
-            except TimeoutError:  # the answer before adaptation is there
-                self.context.degrade("deadline")
-                return dict(zip(states, self.engine.logits(list(states.values())).tolist(), strict=True))
-        return dict(zip(keys, self.engine.logits(pooled, delta).tolist(), strict=True))
+        wanted = [pair for doc in head.ids for pair in head.pieces[doc]]
+        if self.cut is None:
+            return self._logits(wanted, [states[pair.key] for pair in wanted], delta)
+        below = self.engine.states(wanted, self.cut, timeout=remaining(self.deadline))
+        pooled = self.engine.pooled(wanted, below, self.cut, delta, remaining(self.deadline))
+        return self._logits(wanted, pooled, delta)
+
+    def _logits(
+        self, pairs: Sequence[Pair], pooled: Sequence[Tensor], delta: Delta | None = None
+    ) -> dict[bytes, float]:
+        """The logit of each pair by its key, from its pooled vector."""
+        scores = self.engine.logits(pooled, delta).tolist()
+        return dict(zip((pair.key for pair in pairs), scores, strict=True))
 
     def _delta(self, head: _Head, best: dict[str, Pair]) -> Delta:
         """The delta for this query and its feedback, remembered under all that decides it."""
         from ranking.learning.adaptation import adapt, warmer
 
-        assert self.how is not None
-        support = head.support(best, self.how)
-        key = self._key(support)
-        if (known := self.engine.deltas.get(key)) is not None:
-            return known
-        latest = hashlib.blake2b(f"{self.how} {head.request.query.text}".encode("utf-8", "replace")).digest()
-        start = self.engine.deltas.get(latest) if self.ranker.warm else None
-        how = self.how if start is None else warmer(self.how)
-        adapted = adapt(self.engine, support, how, deadline=self.deadline, start=start)
-        if adapted.ended in ("deadline", "not finite"):
-            self.context.degrade("deadline" if adapted.ended == "deadline" else "adaptation failed")
-        else:
-            self.engine.deltas.put(key, adapted.delta)
-            if self.ranker.warm:
-                self.engine.deltas.put(latest, adapted.delta)
-        return adapted.delta
-
-    def _key(self, support: Support) -> bytes:
-        whole = hashlib.blake2b(repr(self.how).encode(), digest_size=16)
-        for pair in support.pairs:
-            whole.update(pair.key)
-        for numbers in (support.offset, support.relevance, support.weight, support.vectors):
-            whole.update(b"" if numbers is None else numbers.tobytes())
-        return whole.digest()
+        how, deltas = self.how, self.engine.deltas
+        assert how is not None
+        support = head.support(best, how)
+        numbers = (support.offset, support.relevance, support.weight, support.vectors)
+        key = key_of(how, support.pairs, *(part for part in numbers if part is not None))
+        if not self.ranker.warm:
+            return fitted(deltas, key, self.context, lambda: adapt(self.engine, support, how, deadline=self.deadline))
+        latest = hashlib.blake2b(f"{how} {head.request.query.text}".encode("utf-8", "replace")).digest()
+        start = deltas.get(latest)
+        shorter = how if start is None else warmer(how)
+        delta = fitted(
+            deltas, key, self.context, lambda: adapt(self.engine, support, shorter, deadline=self.deadline, start=start)
+        )
+        if deltas.get(key) is delta:
+            deltas.put(latest, delta)
+        return delta
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,8 +244,9 @@ class _Head:
     def pairs(self) -> list[Pair]:
         return list({pair.key: pair for pieces in self.pieces.values() for pair in pieces}.values())
 
-    def ranking(self, scores: dict[str, float]) -> Ranking:
-        """The head by its scores, then the other candidates as they came, below."""
+    def ranking(self, logits: Mapping[bytes, float], prior: Mapping[str, float]) -> Ranking:
+        """The head by its best pieces and its prior, then the other candidates as they came, below."""
+        scores = {doc: max(logits[pair.key] for pair in self.pieces[doc]) + prior[doc] for doc in self.ids}
         return reordered(self.request, self.candidates, scores)
 
     def support(self, best: dict[str, Pair], how: Adaptation) -> Support:

@@ -10,11 +10,8 @@ same engine and the same cores, which makes it faster than it was. Prints one JS
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import statistics
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,7 +21,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from eval.benchmarks.retrieval import opened, read_topics
+from eval.benchmarks.retrieval import nfcorpus_in, nfcorpus_parser, opened, read_topics
 from eval.benchmarks.service import server_process
 from eval.benchmarks.timing import percentile, say
 from index.encoder import load_encoder
@@ -44,16 +41,12 @@ CANDIDATES, GIVEN, TOKENS = 100, 4, 216  # query and marks beside about 200 toke
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("CLICKWISE_DATA", "../shared/data")))
-    parser.add_argument("--work", type=Path, default=Path(".clickwise/benchmarks"), help="where indexes are kept")
+    parser = nfcorpus_parser(__doc__)
     parser.add_argument("--topics", type=int, default=30, help="topics that are ranked and timed")
     parser.add_argument("--paper-topics", type=int, default=10, help="of these, topics for the published recipe")
     parser.add_argument("--sessions", type=int, default=100, help="live sessions of the server whose memory is read")
     arguments = parser.parse_args()
-    folder = arguments.data / "collections" / "nfcorpus"
-    if not folder.is_dir():
-        sys.exit(f"There is no NFCorpus at {folder}: name the measurement data with --data or CLICKWISE_DATA.")
+    folder = nfcorpus_in(arguments.data)
 
     topics, qrels = read_topics(folder)
     home = arguments.work / "home"

@@ -10,11 +10,8 @@ ours from the shipped delta, theirs from a directory written for them. Prints on
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
-import os
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eval.benchmarks.retrieval import opened, read_topics
+from eval.benchmarks.retrieval import nfcorpus_in, nfcorpus_parser, opened, read_topics
 from eval.benchmarks.timing import say
 from index.encoder import load_encoder
 from index.lexical import LexicalQuery
@@ -39,16 +36,12 @@ MAX_TOKENS = 256
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("CLICKWISE_DATA", "../shared/data")))
-    parser.add_argument("--work", type=Path, default=Path(".clickwise/benchmarks"), help="where indexes are kept")
+    parser = nfcorpus_parser(__doc__)
     parser.add_argument("--topics", type=int, default=40, help="topics whose candidates are scored")
     parser.add_argument("--depth", type=int, default=50, help="candidates of a topic")
     parser.add_argument("--rounds", type=int, default=1, help="how often each topic is timed")
     arguments = parser.parse_args()
-    folder = arguments.data / "collections" / "nfcorpus"
-    if not folder.is_dir():
-        sys.exit(f"There is no NFCorpus at {folder}: name the measurement data with --data or CLICKWISE_DATA.")
+    folder = nfcorpus_in(arguments.data)
 
     topics, qrels = read_topics(folder)
     index = opened(arguments.work / "home" / "indexes" / "nfcorpus", folder, encoder=load_encoder("default"))

@@ -37,14 +37,10 @@ Contender = Callable[[str], object]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("CLICKWISE_DATA", "../shared/data")))
-    parser.add_argument("--work", type=Path, default=Path(".clickwise/benchmarks"), help="where indexes are kept")
+    parser = nfcorpus_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="how often each query is timed")
     arguments = parser.parse_args()
-    folder = arguments.data / "collections" / "nfcorpus"
-    if not folder.is_dir():
-        sys.exit(f"There is no NFCorpus at {folder}: name the measurement data with --data or CLICKWISE_DATA.")
+    folder = nfcorpus_in(arguments.data)
 
     topics, qrels = read_topics(folder)
     home = arguments.work / "home"
@@ -58,6 +54,22 @@ def main() -> None:
     figures["import_seconds"] = command_seconds([sys.executable, "-c", "import index, ranking"])
     figures["help_seconds"] = command_seconds([str(Path(sys.executable).parent / "clickwise"), "--help"])
     print(json.dumps(figures))
+
+
+def nfcorpus_parser(description: str | None) -> argparse.ArgumentParser:
+    """What every benchmark on NFCorpus takes: where the data is, and where indexes are kept."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("CLICKWISE_DATA", "../shared/data")))
+    parser.add_argument("--work", type=Path, default=Path(".clickwise/benchmarks"), help="where indexes are kept")
+    return parser
+
+
+def nfcorpus_in(data: Path) -> Path:
+    """The folder of NFCorpus, or the end of the program with what to do."""
+    folder = data / "collections" / "nfcorpus"
+    if not folder.is_dir():
+        sys.exit(f"There is no NFCorpus at {folder}: name the measurement data with --data or CLICKWISE_DATA.")
+    return folder
 
 
 def read_topics(folder: Path) -> tuple[dict[str, str], dict[str, dict[str, int]]]:

@@ -61,10 +61,6 @@ class Packed:
         types = torch.tensor([kind for text in texts for kind in text[1]], dtype=torch.int32)
         return cls(ids, types, tuple(len(text[0]) for text in texts))
 
-    @property
-    def runs(self) -> Runs:
-        return [(length, len(list(group))) for length, group in groupby(self.lengths)]
-
 
 class Body(Protocol):
     """A network that can be cut at its layers: what the engine and adaptation ask of one."""
@@ -93,7 +89,7 @@ class Bert:
 
     def embed(self, p: Parameters, texts: Packed) -> Tensor:
         """The states below the first layer, shape (tokens, width)."""
-        positions = torch.cat([torch.arange(length).repeat(count) for length, count in texts.runs])
+        positions = torch.cat([torch.arange(length).repeat(count) for length, count in _runs(texts.lengths)])
         ids, types, places = (each.to(p["words"].device) for each in (texts.ids, texts.types, positions))
         x = embedding(ids, p["words"]) + embedding(places, p["positions"]) + embedding(types, p["types"])
         return self._norm(p, "norm", x, ())
