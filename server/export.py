@@ -10,7 +10,6 @@ export began.
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ from sqlalchemy import Connection, RowMapping, Select, func, select
 
 from ranking.clicks.pages import Event, Kind, Page
 from server.store import Store
-from server.tables import events, impressions, queries, rankings
+from server.store.pages import was_shown
+from server.store.tables import events, impressions, queries, rankings
 
 _PAGES: Final = 500
 """Pages per look at the store: each look is a short transaction, so writers are not held up."""
@@ -134,7 +134,7 @@ def _events(connection: Connection, query_ids: Sequence[str], last: int) -> dict
 
 def _owner(pages: Sequence[RowMapping], event: RowMapping) -> int:
     """The page to which an event belongs: the last one by then that shows its document, or else the last by then."""
-    before = pages[: max(1, bisect_right(pages, event["received_ms"], key=lambda page: page["shown_ms"]))]
+    before = [page for page in pages if was_shown(page["impression_id"], page["shown_ms"], event)] or pages[:1]
     own = [page for page in before if event["document"] in json.loads(page["documents"])]
     return int((own or before)[-1]["impression_id"])
 

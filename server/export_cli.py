@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from index.errors import InputError, NotFoundError
+from index.errors import InputError
 
 app = typer.Typer()
 
@@ -36,8 +36,6 @@ def export(
     """
     from contextlib import closing
 
-    from sqlalchemy import make_url
-
     from index.progress import track
     from ranking.clicks.log import ClickLog
     from server.export import Exported, export_pages
@@ -46,13 +44,8 @@ def export(
 
     begin, end = _time(since, "--since"), _time(until, "--until")
     settings = load_settings({"home": home, "config": config})
-    database = make_url(settings.store_address).database
-    if not Path(database or "").is_file():
-        raise NotFoundError(
-            f"There is no store at {database}.", "Name its folder with --home; 'clickwise serve' makes it."
-        )
     report = Exported()
-    with closing(Store.open(settings.store_address)) as store:
+    with closing(Store.open(settings.store_address, missing_ok=False)) as store:
         pages = export_pages(store, begin=begin, end=end, index=index, report=report)
         ClickLog.write(log, track(pages, "Exporting"), append=append)
     if as_json:

@@ -57,7 +57,7 @@ def test_it_lives_before_it_is_ready(make_service: MakeService, lexical_index: I
 def test_the_warm_up_leaves_no_trace(make_service: MakeService, dense_index: Index) -> None:
     service = make_service({"dense": dense_index})
     service.warm_up()
-    with service.store._engine.connect() as connection:
+    with service.store.database.engine.connect() as connection:
         for table in ("queries", "rankings", "impressions", "events"):
             assert connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar() == 0
 
@@ -86,7 +86,7 @@ def test_a_service_that_cannot_start_says_why(caplog: pytest.LogCaptureFixture, 
 
 def test_a_store_that_cannot_be_written_keeps_it_from_starting(make_service: MakeService, lexical_index: Index) -> None:
     service = make_service({"lexical": lexical_index})
-    with service.store._engine.connect() as connection:
+    with service.store.database.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA query_only = ON")
     with pytest.raises(UnavailableError, match="cannot be written"):
         service.warm_up()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,8 @@ from ranking.clicks.standings import standings
 from server.duels import interleaving
 from server.export import export_pages
 from server.service import Service
-from server.settings import Settings, load_settings
-from server.store import Store
-from server.tables import impressions
+from server.settings import load_settings
+from server.store.tables import impressions
 from tests.server.conftest import MakeService, client_of
 
 QUERY = "espresso grinder and a boat"
@@ -269,24 +267,3 @@ def test_shares_cannot_be_more_than_everybody(make_service: MakeService, dense_i
     shares = {"exploration_share": 0.6, "interleaving_share": 0.6}
     with pytest.raises(InputError, match="more than all traffic"):
         make_service({"dense": dense_index}, exploration="shuffle:3", interleaving="fused:bm25", **shares)
-
-
-def test_a_store_of_the_first_version_opens_and_keeps_its_pages(make_client: Make, tmp_path: Path) -> None:
-    client = make_client()
-    answer = search(client, query=QUERY)
-    service_of(client).store.close()
-    path = Settings(home=tmp_path / "home").home / "store.db"
-    with sqlite3.connect(path) as old:
-        old.execute("ALTER TABLE impressions DROP COLUMN arm")
-        old.execute("ALTER TABLE impressions DROP COLUMN credits")
-        old.execute("PRAGMA user_version = 1")
-    old.close()
-    store = Store.open(f"sqlite:///{path}")
-    (page,) = export_pages(store)
-    assert list(page.documents) == ids(answer)
-    assert (page.arm, page.propensities) == (None, None)
-    store.rehearse()
-    store.close()
-    again = Store.open(f"sqlite:///{path}")
-    assert again.query(answer["query_id"]).text == QUERY
-    again.close()

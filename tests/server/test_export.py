@@ -73,22 +73,38 @@ def test_every_page_is_an_impression_with_its_ranks_and_scores(store: Store, hom
     assert (report.pages, report.events, report.elsewhere) == (2, 0, 0)
 
 
-def test_an_event_belongs_to_the_last_page_that_had_shown_its_document(store: Store, home: Path) -> None:
+@pytest.mark.parametrize("clock", ["right", "turned back"])
+def test_an_event_belongs_to_the_last_page_that_had_shown_its_document(store: Store, home: Path, clock: str) -> None:
     asked(store)
+    store.add_event(Event("q1", "a", "click", position=1, dwell_ms=4000))
     store.add_round(QUERY, a_round("b", "a", "c", "d"), Page(0, ("b", "a")), new=False)
+    store.add_event(Event("q1", "z", "click"))
     store.add_page("q1", 2, Page(2, ("c", "d")))
-    for document in ("a", "a", "c", "z"):
-        store.add_event(Event("q1", document, "click", position=1, dwell_ms=4000))
-    at(home, "impressions", "shown_ms", [1000, 2000, 3000])
-    at(home, "events", "received_ms", [1500, 3500, 3600, 2500])
+    for document in ("a", "c"):
+        store.add_event(Event("q1", document, "click"))
+    if clock == "turned back":
+        at(home, "events", "received_ms", [4, 3, 2, 1])
     pages, report = exported(store)
     assert [[(event.document, event.event_id) for event in page.events] for page in pages] == [
         [("a", "1")],
-        [("a", "2"), ("z", "4")],
-        [("c", "3")],
+        [("z", "2"), ("a", "3")],
+        [("c", "4")],
     ]
     assert pages[0].events[0].dwell_ms == 4000
     assert (report.events, report.elsewhere) == (4, 1)
+
+
+def test_an_event_of_schema_version_2_belongs_to_the_last_page_by_its_time(store: Store, home: Path) -> None:
+    asked(store)
+    store.add_round(QUERY, a_round("b", "a"), Page(0, ("b", "a")), new=False)
+    for _ in range(2):
+        store.add_event(Event("q1", "a", "click"))
+    with store.writing() as connection:
+        connection.exec_driver_sql("UPDATE events SET impression_id = NULL")
+    at(home, "impressions", "shown_ms", [1000, 2000])
+    at(home, "events", "received_ms", [1500, 3500])
+    pages, _ = exported(store)
+    assert [[event.event_id for event in page.events] for page in pages] == [["1"], ["2"]]
 
 
 def test_what_was_said_becomes_judgements(store: Store) -> None:

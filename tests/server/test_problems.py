@@ -259,7 +259,7 @@ def test_a_store_that_cannot_be_written(make_service: MakeService, lexical_index
     service = make_service({"lexical": lexical_index})
     with client_of(service) as client:
         query_id = first(client)["query_id"]
-        with service.store._engine.connect() as connection:  # its one pooled connection: the next user gets it
+        with service.store.database.engine.connect() as connection:  # its one pooled connection: the next user gets it
             connection.exec_driver_sql("PRAGMA query_only = ON")
         event = {"query_id": query_id, "document": "coffee-01", "kind": "click"}
         for answer in (client.post("/v1/feedback", json=event), client.post("/v1/search", json={"query": QUERY})):

@@ -18,7 +18,7 @@ from ranking.contract import Request
 from ranking.feedback import Feedback
 from server.events import CLICK_WEIGHT
 from server.service import Service
-from server.tables import impressions
+from server.store.tables import impressions
 from tests.fakes import HashingEncoder
 from tests.server.conftest import MakeService, client_of
 
@@ -311,7 +311,7 @@ def test_every_page_shown_is_logged_with_whose_it_was(make_service: MakeService,
         first = search(client, query=QUERY, limit=2, session_id="s1", user_id="u1")
         page = search(client, query_id=first["query_id"], limit=2, offset=2, session_id="s2")
         again = search(client, query_id=first["query_id"], limit=1)
-    with service.store._engine.connect() as connection:
+    with service.store.database.engine.connect() as connection:
         rows = connection.execute(select(impressions).order_by(impressions.c.impression_id)).mappings().all()
     assert [(row["round"], row["offset"], json.loads(row["documents"])) for row in rows] == [
         (1, 0, ids(first)),

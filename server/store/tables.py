@@ -1,4 +1,8 @@
-"""The tables of the store. A change here is a new SCHEMA_VERSION and a step in `server.sqlite.prepare`."""
+"""The tables of the store, as statements see them. The migrations make them; `server.store` tells how to add one.
+
+On PostgreSQL rankings, impressions and events are partitioned by week, each by its own time: `server.store.weeks`. So
+their primary keys hold the time there, and no foreign key leads to them.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from sqlalchemy import (
     Column,
     Float,
     ForeignKey,
-    ForeignKeyConstraint,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -18,8 +22,8 @@ from sqlalchemy import (
     Text,
 )
 
-SCHEMA_VERSION: Final = 2
 METADATA: Final = MetaData()
+_Counted: Final = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up in INTEGER columns only
 
 
 def _query_id(*, primary: bool = False, indexed: bool = False) -> Column[str]:
@@ -34,7 +38,7 @@ queries: Final = Table(
     Column("index", String, nullable=False),
     Column("text", Text, nullable=False),
     Column("filter", Text),
-    Column("received_ms", BigInteger, nullable=False),
+    Column("received_ms", BigInteger, nullable=False, index=True),
 )
 """One row per question asked of one index."""
 
@@ -51,33 +55,36 @@ rankings: Final = Table(
     Column("scores", LargeBinary, nullable=False),  # float32, little endian
     Column("stages", LargeBinary),  # zlib of JSON {stage: [ids, scores]}; only of explained rounds
     Column("feedback", Text, nullable=False),  # JSON [[document, kind, relevance, weight]]: what this round knew
-    Column("ranked_ms", BigInteger, nullable=False),
+    Column("ranked_ms", BigInteger, nullable=False, index=True),
 )
 """One row per round: round 1 is the first ranking of a query, and each re-ranking by feedback is one more."""
 
 impressions: Final = Table(
     "impressions",
     METADATA,
-    Column("impression_id", Integer, primary_key=True, autoincrement=True),
+    Column("impression_id", _Counted, primary_key=True, autoincrement=True),  # never used twice; the order of pages
     _query_id(indexed=True),
     Column("round", Integer, nullable=False),
     Column("offset", Integer, nullable=False),
     Column("documents", Text, nullable=False),  # JSON list of ids, in the order shown
     Column("session_id", String),
+    Column("client_id", String),
     Column("user_id", String),
     Column("propensities", Text),  # JSON list; NULL: the page was chosen deterministically
-    Column("shown_ms", BigInteger, nullable=False),
+    Column("shown_ms", BigInteger, nullable=False, index=True),
     Column("arm", String),  # what an experiment did; NULL: there was none
     Column("credits", Text),  # JSON list: what a click on each document counts in a duel; NULL: there was none
-    ForeignKeyConstraint(["query_id", "round"], ["rankings.query_id", "rankings.round"]),
-    sqlite_autoincrement=True,  # an id is never used twice, also after a deletion
 )
 """One row per page shown."""
+
+for _person in ("session_id", "client_id", "user_id"):
+    _told = impressions.c[_person].is_not(None)  # most pages tell one of them
+    Index(f"ix_impressions_{_person}", impressions.c[_person], sqlite_where=_told, postgresql_where=_told)
 
 events: Final = Table(
     "events",
     METADATA,
-    Column("event_id", Integer, primary_key=True, autoincrement=True),  # also the order in which events came
+    Column("event_id", _Counted, primary_key=True, autoincrement=True),  # also the order in which events came
     _query_id(indexed=True),
     Column("document", String, nullable=False),
     Column("kind", String, nullable=False),
@@ -85,8 +92,8 @@ events: Final = Table(
     Column("weight", Float),
     Column("position", Integer),
     Column("dwell_ms", BigInteger),
-    Column("idempotency_key", String, unique=True),
-    Column("received_ms", BigInteger, nullable=False),
-    sqlite_autoincrement=True,
+    Column("idempotency_key", String),  # unique: on PostgreSQL in each week, and between weeks by `claim`
+    Column("received_ms", BigInteger, nullable=False, index=True),
+    Column("impression_id", BigInteger),  # the query's newest page by then; NULL in events of schema version 2
 )
 """One row per act of a person."""

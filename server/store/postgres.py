@@ -1,0 +1,104 @@
+"""PostgreSQL as the store's database, so that several replicas share one store: its locks, weeks and failures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, event, exc, text
+from sqlalchemy.engine import URL
+
+from index.errors import ClickwiseError, UnavailableError
+from server.store.database import Database
+from server.store.rows import now_ms
+from server.store.weeks import Weeks
+
+_SETTINGS: Final = (
+    "SET synchronous_commit = on",  # a commit returns after fsync, whatever the server's default is
+    "SET lock_timeout = '5s'",
+    "SET idle_in_transaction_session_timeout = '10min'",  # a process that hangs holds its locks no longer
+)
+
+
+class Postgres(Database):
+    """A database of a server. Raises UnavailableError where the driver is not installed."""
+
+    def __init__(self, url: URL) -> None:
+        self.where = url.render_as_string(hide_password=True)
+        try:
+            # A connection that died while it was idle is replaced before its next use, so a server that was restarted
+            # costs no request. The threads of the service bound the overflow.
+            self.engine = create_engine(
+                url.set(drivername="postgresql+psycopg"),
+                pool_size=8,
+                max_overflow=-1,
+                pool_pre_ping=True,
+                pool_recycle=3600,
+                connect_args={} if "connect_timeout" in url.query else {"connect_timeout": 5},
+            )
+        except ModuleNotFoundError:
+            raise UnavailableError(
+                "A store on PostgreSQL needs the package psycopg.", "Run: pip install 'clickwise[postgres]'."
+            ) from None
+        event.listen(self.engine, "connect", _configure)
+        self._snapshot = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self.weeks = Weeks(self)
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        self.weeks.make(now_ms())
+        with super().writing() as connection:
+            yield connection
+
+    def claim(self, connection: Connection, name: str) -> None:
+        connection.execute(_CLAIM, {"name": f"clickwise:{name}"})
+
+    def _reader(self) -> Engine:
+        return self._snapshot
+
+    def _translated(self, error: exc.DBAPIError) -> ClickwiseError | None:
+        state = getattr(error.orig, "sqlstate", None)
+        if state is None:  # the server did not answer
+            lost = error.connection_invalidated or isinstance(error, exc.OperationalError)
+            return _GONE(self.where) if lost else None
+        for sign, problem in _FAILURES.items():
+            if state.startswith(sign):
+                return problem(self.where)
+        return None
+
+
+_CLAIM: Final = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+
+
+def _configure(connection: Any, _record: Any) -> None:
+    before, connection.autocommit = connection.autocommit, True
+    with connection.cursor() as cursor:
+        cursor.execute("; ".join(_SETTINGS))
+    connection.autocommit = before
+
+
+def _unavailable(what: str, advice: str) -> Callable[[str], ClickwiseError]:
+    return lambda where: UnavailableError(what.format(where), advice)
+
+
+_GONE: Final = _unavailable(
+    "The store {} cannot be reached.", "Check that PostgreSQL runs there and lets this user in; it is tried anew."
+)
+_BUSY: Final = _unavailable("The store {} is busy with another writer.", "Try again in a moment.")
+_FAILURES: Final[
+    dict[str, Callable[[str], ClickwiseError]]
+] = {  # the beginning of an SQLSTATE -> what to say; longer ones first
+    "53100": _unavailable("The disk of the store {} is full: nothing was recorded.", "Free some disk space."),
+    "53300": _unavailable("The store {} takes no more connections.", "Raise max_connections, or run fewer replicas."),
+    "53": _unavailable("The store {} has no room to work.", "Give PostgreSQL more memory or disk."),
+    "25006": _unavailable("The store {} cannot be written.", "Name the primary server in store_url, not a standby."),
+    "42501": _unavailable("The user of the store {} may not do that.", "Make this user the owner of the database."),
+    "08": _GONE,
+    "57P": _GONE,  # it is being stopped, or has just crashed
+    "58": _unavailable("The disk of the store {} failed.", "Look into the log of PostgreSQL."),
+    "40": _BUSY,  # a deadlock, or two transactions that cannot both be
+    "55P03": _BUSY,
+    "57014": _BUSY,
+}
+"""The beginning of an SQLSTATE -> what to say; longer ones first."""

@@ -1,0 +1,88 @@
+"""SQLite as the store's database: durable commits, one writer at a time, and its failures in words that help."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, event, exc
+from sqlalchemy.engine import URL
+
+from index.errors import ClickwiseError, ConflictError, UnavailableError
+from server.store.database import Database
+
+BUSY_MS: Final = 5_000
+"""How long a statement waits for another process that is writing."""
+
+_PRAGMAS: Final = (
+    f"PRAGMA busy_timeout = {BUSY_MS}",  # first: switching to WAL can itself meet a busy database
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",  # a commit returns after fsync: acknowledged means durable
+    "PRAGMA foreign_keys = ON",
+)
+
+
+class Sqlite(Database):
+    """A file. Raises UnavailableError where its folder cannot be made."""
+
+    def __init__(self, url: URL) -> None:
+        self.where = str(url.database)
+        try:
+            if url.query.get("uri") is None:
+                Path(self.where).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UnavailableError(
+                f"The folder of the store {self.where} cannot be made: {error.strerror}.", "Choose another store_url."
+            ) from None
+        self.engine = create_engine(url, pool_size=32, max_overflow=-1)
+        event.listen(self.engine, "connect", _configure)
+        event.listen(self.engine, "begin", _begin)
+        self._immediate = self.engine.execution_options(immediate=True)
+        self._turn = threading.Lock()  # threads queue here instead of polling SQLite's lock
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        with self._turn, super().writing() as connection:
+            yield connection
+
+    def claim(self, connection: Connection, name: str) -> None:
+        """There is one writer at a time anyway."""
+
+    def _writer(self) -> Engine:
+        return self._immediate
+
+    def _is_ours(self, connection: Connection) -> bool:
+        return bool(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+
+    def _translated(self, error: exc.DBAPIError) -> ClickwiseError | None:
+        message = str(error.orig).lower()
+        for sign, problem, what, advice in _FAILURES:
+            if sign in message:
+                return problem(what.format(self.where), advice)
+        return None
+
+
+def _configure(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions begin where `_begin` says, not where the driver guesses
+    for pragma in _PRAGMAS:
+        connection.execute(pragma)
+
+
+def _begin(connection: Connection) -> None:
+    # A writer takes the lock at once: a transaction that reads first and then upgrades could fail half way.
+    immediate = connection.get_execution_options().get("immediate", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+_FAILURES: Final[tuple[tuple[str, type[ClickwiseError], str, str], ...]] = (
+    ("readonly", UnavailableError, "The store {} cannot be written.", "Check the permissions of the file and folder."),
+    ("is full", UnavailableError, "The store {} is full: nothing was recorded.", "Free some disk space."),
+    ("i/o error", UnavailableError, "The disk of the store {} failed.", "Check the disk and its free space."),
+    ("unable to open", UnavailableError, "The store {} cannot be opened.", "Check the path and its permissions."),
+    ("locked", UnavailableError, "The store {} is busy with another writer.", "Try again in a moment."),
+    ("not a database", ConflictError, "{} is not an SQLite database.", "Name another file in store_url."),
+    ("malformed", ConflictError, "The store {} is damaged.", "Restore it from a backup, or move it away."),
+)

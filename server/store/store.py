@@ -1,0 +1,176 @@
+"""The store: rankings, impressions and events in one place. What it has acknowledged survives a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+
+from sqlalchemy import Connection, RowMapping, ScalarSelect, exc, func, insert, select
+
+from index.errors import ConflictError, NotFoundError
+from index.types import Ranking
+from server.clicking import Seen
+from server.events import Event, Mark, fold
+from server.store.database import Database, open_database
+from server.store.pages import seen
+from server.store.records import Page, Round, StoredQuery
+from server.store.rows import event_of, event_row, page_row, query_row, round_of, round_row, unpacked
+from server.store.tables import events, impressions, queries, rankings
+
+
+class Store:
+    """Thread-safe. Every method raises UnavailableError where the database cannot be read or written."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    @classmethod
+    def open(cls, address: str, *, missing_ok: bool = True) -> Store:
+        """The store at a `sqlite:///path` or `postgresql://` URL, made or brought up to date. Errors: those of
+        `open_database`."""
+        return cls(open_database(address, missing_ok=missing_ok))
+
+    def close(self) -> None:
+        self.database.close()
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """A transaction that reads: all of it sees the store at one moment."""
+        return self.database.reading()
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        """A transaction that writes: durable when the block ends, taken back when it raises."""
+        return self.database.writing()
+
+    def query(self, query_id: str) -> StoredQuery:
+        """Raises NotFoundError for an id that was never given out."""
+        with self.reading() as connection:
+            row = connection.execute(select(queries).where(queries.c.query_id == query_id)).mappings().first()
+        if row is None:
+            raise unknown_query(query_id)
+        return StoredQuery(row["query_id"], row["index"], row["text"], row["filter"])
+
+    def marks(self, query_id: str) -> dict[str, Mark]:
+        """What is believed about each document of a query after all events so far."""
+        with self.reading() as connection:
+            rows = connection.execute(
+                select(events).where(events.c.query_id == query_id).order_by(events.c.event_id)
+            ).mappings()
+            return fold(event_of(row) for row in rows)
+
+    def seen(self, query_id: str, clicked: Collection[str]) -> list[Seen]:
+        """See `server.store.pages.seen`."""
+        with self.reading() as connection:
+            return seen(connection, query_id, clicked)
+
+    def round(self, query_id: str, number: int | None = None) -> Round | None:
+        """The round of this number, or the newest; None where there is none."""
+        rows = select(rankings).where(rankings.c.query_id == query_id)
+        newest = rows.order_by(rankings.c.round.desc()).limit(1)
+        chosen = newest if number is None else rows.where(rankings.c.round == number)
+        with self.reading() as connection:
+            row = connection.execute(chosen).mappings().first()
+        return None if row is None else round_of(row)
+
+    def ranked(self, query_id: str, document: str) -> bool:
+        """Whether any round of the query ranked this document."""
+        with self.reading() as connection:
+            rows = connection.execute(select(rankings.c.documents).where(rankings.c.query_id == query_id)).scalars()
+            return any(document in unpacked(blob) for blob in rows)
+
+    def add_round(
+        self, query: StoredQuery, made: Round, page: Page, graded: Sequence[Event] = (), *, new: bool
+    ) -> Round:
+        """Record one more round of a query with its first page shown and the feedback that came with it: all or none.
+
+        `new` records the query itself too. Returns the round with its number. Raises NotFoundError for a query that
+        is neither new nor there.
+        """
+        with self._recording(query.id) as connection:
+            return _add_round(connection, query, made, page, graded, new=new)
+
+    def add_page(self, query_id: str, number: int, page: Page) -> None:
+        """Record another page shown of a round. Raises NotFoundError for an unknown query."""
+        with self._recording(query_id) as connection:
+            connection.execute(insert(impressions), [page_row(query_id, number, page)])
+
+    def add_event(self, event: Event) -> tuple[int, bool]:
+        """Record an event; returns its id and whether it had been recorded before under its idempotency key.
+
+        Raises NotFoundError for an unknown query and ConflictError where the key belongs to a different event.
+        """
+        with self._recording(event.query_id) as connection:
+            return self._add_event(connection, event)
+
+    def rehearse(self) -> None:
+        """Write and read once and take all of it back: so the first request finds no cold path and no closed door.
+
+        Raises UnavailableError where the store cannot be written.
+        """
+        query, made = StoredQuery("rehearsal", "", ""), Round(Ranking.empty(), "", "", "", "")
+        with self.writing() as connection:
+            _add_round(connection, query, made, Page(0, ()), new=True)
+            self._add_event(connection, Event(query.id, "", "click", idempotency_key="rehearsal"))
+            connection.rollback()
+        self.marks(query.id)
+        self.round(query.id)
+
+    @contextmanager
+    def _recording(self, query_id: str) -> Iterator[Connection]:
+        """A transaction that writes about one query, which somebody may just be erasing."""
+        try:
+            with self.writing() as connection:
+                yield connection
+        except exc.IntegrityError as error:
+            if "foreign key" in str(error.orig).lower():
+                raise unknown_query(query_id) from None
+            raise
+
+    def _add_event(self, connection: Connection, event: Event) -> tuple[int, bool]:
+        if event.idempotency_key is not None:
+            self.database.claim(connection, f"event:{event.idempotency_key}")
+            key = events.c.idempotency_key == event.idempotency_key
+            row = connection.execute(select(events).where(key)).mappings().first()
+            if row is not None:
+                return _same(row, event), True
+        asked = select(queries.c.query_id).where(queries.c.query_id == event.query_id)
+        if connection.execute(asked).first() is None:
+            raise unknown_query(event.query_id)
+        fresh = insert(events).values(**event_row(event), impression_id=_newest_page(event.query_id))
+        return connection.execute(fresh.returning(events.c.event_id)).scalar_one(), False
+
+
+def unknown_query(query_id: str) -> NotFoundError:
+    return NotFoundError(f"There is no query {query_id!r}.", "Use the query_id of an answer to a search.")
+
+
+def _add_round(
+    connection: Connection, query: StoredQuery, made: Round, page: Page, graded: Sequence[Event] = (), *, new: bool
+) -> Round:
+    if new:
+        connection.execute(insert(queries), [query_row(query)])
+    else:  # the lock is what numbers concurrent rounds; events go on beside it
+        lock = select(queries.c.query_id).where(queries.c.query_id == query.id).with_for_update(key_share=True)
+        if connection.execute(lock).first() is None:
+            raise unknown_query(query.id)
+    newest = select(func.coalesce(func.max(rankings.c.round), 0)).where(rankings.c.query_id == query.id)
+    numbered = replace(made, number=connection.execute(newest).scalar_one() + 1)
+    connection.execute(insert(rankings), [round_row(query.id, numbered)])
+    shown = insert(impressions).values(page_row(query.id, numbered.number, page))
+    page_id = connection.execute(shown.returning(impressions.c.impression_id)).scalar_one()
+    if graded:
+        connection.execute(insert(events), [{**event_row(event), "impression_id": page_id} for event in graded])
+    return numbered
+
+
+def _newest_page(query_id: str) -> ScalarSelect[int]:
+    return select(func.max(impressions.c.impression_id)).where(impressions.c.query_id == query_id).scalar_subquery()
+
+
+def _same(row: RowMapping, event: Event) -> int:
+    """The id of the recorded event, if it is the one sent again."""
+    if event_of(row) != event:
+        raise ConflictError(
+            f"The idempotency key {event.idempotency_key!r} belongs to another event.", "Use a new key for every event."
+        )
+    return int(row["event_id"])
