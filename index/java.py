@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -130,6 +131,14 @@ def java_class(name: str) -> Any:
     from pyserini.pyclass import autoclass
 
     return autoclass(name)
+
+
+def heap() -> tuple[int, int] | None:
+    """Bytes of the JVM's heap that are in use, and the most it may take; None before it is started."""
+    if "jnius" not in sys.modules:
+        return None
+    runtime = java_class("java.lang.Runtime").getRuntime()
+    return int(runtime.totalMemory() - runtime.freeMemory()), int(runtime.maxMemory())
 
 
 def cast(name: str, value: Any) -> Any:

@@ -13,12 +13,15 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import Scope
 
-from server import problems
+from server import access, problems
 from server.door import House
+from server.guard import check_open_door
+from server.keys import Keys
 from server.middleware import BodyLimit, Envelope
-from server.routes import catalog, documents, health, interleaving, page, search
+from server.routes import catalog, documents, health, interleaving, keys, metrics, page, search
 from server.service import Service
 from server.settings import Settings
+from server.watch import Watch
 from server.workers import Workers
 
 log = logging.getLogger("clickwise.app")
@@ -41,7 +44,7 @@ def create_app(
     `on_warm` is called, from another thread, with None when that is so or with what went wrong; left out, a failure is
     logged.
     """
-    house = House(settings, Workers(settings.threads, settings.max_waiting))
+    house = House(settings, Workers(settings.threads, settings.max_waiting), Watch(settings, _version()))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -49,7 +52,7 @@ def create_app(
         house.workers.begin(_start, house, open_service, on_warm or _log_failure, stopping)
         yield
         stopping.set()
-        await asyncio.to_thread(_stop, house)
+        await asyncio.to_thread(house.close)
 
     app = FastAPI(
         title="Clickwise",
@@ -63,11 +66,13 @@ def create_app(
     )
     app.state.house = house
     problems.install(app)
-    for routes in (search, documents, catalog, interleaving, health):
+    for routes in (search, documents, catalog, interleaving, health, metrics, keys):
+        access.check(routes.router.routes)
         app.include_router(routes.router)
     page.install(app)
+    access.check(app.routes)
     app.add_middleware(BodyLimit, limit_of=_body_limits(settings))
-    app.add_middleware(Envelope)  # added last: the outermost
+    app.add_middleware(Envelope, watch=house.watch)  # added last: the outermost
     _document_problems(app)
     return app
 
@@ -82,6 +87,7 @@ def _start(
         try:
             service = open_service(house.settings)
             closing.callback(service.close)
+            check_open_door(house.settings, lambda: any(key.valid for key in Keys(service.store).all()))
             service.warm_up(stopping.is_set)
             closing.pop_all()
             house.service = service
@@ -93,12 +99,6 @@ def _start(
 def _log_failure(failure: BaseException | None) -> None:
     if failure is not None:
         log.error("the service could not start", exc_info=failure)
-
-
-def _stop(house: House) -> None:
-    house.workers.close()
-    if house.service is not None:
-        house.service.close()
 
 
 def _body_limits(settings: Settings) -> Callable[[Scope], tuple[int, str]]:
@@ -113,12 +113,14 @@ def _body_limits(settings: Settings) -> Callable[[Scope], tuple[int, str]]:
 
 
 def _document_problems(app: FastAPI) -> None:
-    """Say in the OpenAPI document that errors are application/problem+json."""
+    """Say in the OpenAPI document who may do what, and that errors are application/problem+json."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            for path in generate()["paths"].values():
+            document = generate()
+            access.document(document)
+            for path in document["paths"].values():
                 for operation in path.values():
                     for status, response in operation["responses"].items():
                         if int(status) >= 400 and "application/json" in response.get("content", {}):

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "clicks": ("ranking.clicks.cli", "Use your click log: convert it, look at it, clean it, and learn from it."),
     "export": ("server.export_cli", "Write what the server has recorded as a click log."),
     "serve": ("server.serve", "Serve search and feedback over HTTP, with a web page."),
+    "keys": ("server.keys_cli", "Make, list and revoke the API keys of a service."),
     "doctor": ("server.doctor", "Check Java, models, packages and indexes, and say how to mend what is wrong."),
 }
 """Command -> (the module whose `app`, a Typer, implements it; its line in the help)."""

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from server.gauges import Gauges
+from server.guard import Guard
+from server.health import Health
+from server.keys import Keys
 from server.problems import NotReadyError
 from server.schemas import Problem
 from server.service import Service
 from server.settings import Settings
+from server.watch import Watch
 from server.workers import Workers
 
 A = TypeVar("A", bound=BaseModel | None)
+R = TypeVar("R")
 
 
 @dataclass(slots=True)
@@ -25,8 +34,23 @@ class House:
 
     settings: Settings
     workers: Workers
+    watch: Watch
     service: Service | None = None
     failed: BaseException | None = None
+    guard: Guard = field(init=False)
+    health: Health = field(init=False)
+    _aside: ThreadPoolExecutor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.guard = Guard(self.settings, lambda: Keys(self.ready().store).all())
+        # Two: a store that hangs holds up the look at the health, and must not keep the metrics from telling.
+        self._aside = ThreadPoolExecutor(2, thread_name_prefix="clickwise-aside")
+        self.health = Health(self._aside.submit)
+        self.watch.metrics.registry.register(Gauges(self))
+
+    async def aside(self, work: Callable[[], R]) -> R:
+        """Short work for those who watch the service: in threads of its own, so that it is done on the busiest day."""
+        return await asyncio.get_running_loop().run_in_executor(self._aside, work)
 
     def ready(self) -> Service:
         """Raises NotReadyError before and without a successful warm-up."""
@@ -36,19 +60,30 @@ class House:
             raise NotReadyError("The service is warming up.", "Try again in a moment.")
         return self.service
 
+    def close(self) -> None:
+        """Finish what is worked on, then let go of everything."""
+        self.workers.close()
+        self._aside.shutdown()
+        if self.service is not None:
+            self.service.close()
+        self.watch.close()
+
 
 class Door:
     """Does a route's work in a thread and writes the answer there, too."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, house: House, request: Request) -> None:
+        self._house, self._request = house, request
         self.service = house.ready()
 
     async def answer(self, work: Callable[[], A], status: Callable[[A], int] = lambda _: 200) -> Response:
         """The result of `work` as JSON; None as 204."""
+        watch, asked = self._house.watch, time.perf_counter()
 
         def response() -> Response:
+            watch.waited(time.perf_counter() - asked)
             result = work()
+            self._request.state.noted = watch.gave(result)
             if result is None:
                 return Response(status_code=204)
             return Response(result.model_dump_json(), status(result), media_type="application/json")
@@ -66,7 +101,7 @@ def the_house(request: Request) -> House:
 
 
 def the_door(request: Request) -> Door:
-    return Door(the_house(request))
+    return Door(the_house(request), request)
 
 
 TheHouse = Annotated[House, Depends(the_house)]
@@ -78,7 +113,7 @@ _MEANINGS = {
     409: "The request contradicts what was recorded, or another process writes to the index.",
     413: "The body is larger than the settings allow.",
     422: "The request cannot be used; `field` says which part.",
-    503: "Not ready yet, too busy, or the store or index cannot be written.",
+    503: "Not ready yet, or the store or index cannot be written.",
 }
 
 

@@ -1,10 +1,9 @@
-"""What every request passes through: an id, a limit on its body, safe headers, a log line, no traceback outwards."""
+"""What every request passes through: an id, a limit on its body, safe headers, the watch, no traceback outwards."""
 
 from __future__ import annotations
 
 import logging
 import re
-import time
 import uuid
 from collections.abc import Callable
 from typing import Final
@@ -13,7 +12,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from server import logs
 from server.problems import TooLargeError, problem
+from server.watch import Seen, Watch
 
 log = logging.getLogger("clickwise.http")
 
@@ -33,8 +34,8 @@ class Envelope:
     An exception that no handler knew is logged with its traceback under the id; the client gets a problem with the id.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, watch: Watch) -> None:
+        self.app, self.watch = app, watch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -43,12 +44,17 @@ class Envelope:
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
-        started, status = time.perf_counter(), 0
+        before = logs.request_id.set(request_id)
+        try:
+            with self.watch.request(scope, request_id) as seen:
+                await self._answer(scope, receive, send, seen, request_id)
+        finally:
+            logs.request_id.reset(before)
 
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, seen: Seen, request_id: str) -> None:
         async def sending(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                seen.status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
                 for name, value in HEADERS.items():
@@ -58,17 +64,14 @@ class Envelope:
         try:
             await self.app(scope, receive, sending)
         except ClientDisconnect:
-            log.info("%s %s: the client has gone (request %s)", scope["method"], scope["path"], request_id)
+            log.info("%s %s: the client has gone (request %s)", scope["method"], seen.route, request_id)
         except Exception:
-            log.exception("%s %s failed (request %s)", scope["method"], scope["path"], request_id)
-            if status:
+            log.exception("%s %s failed (request %s)", scope["method"], seen.route, request_id)
+            if seen.status:
                 raise  # half an answer is out: only closing the connection can still say so
             detail = "The service failed unexpectedly."
             advice = f"Look for request {request_id} in the log of the service, and report it."
             await problem(request_id, 500, "internal", detail, advice)(scope, receive, sending)
-        finally:
-            spent = 1000 * (time.perf_counter() - started)
-            log.info("%s %s %d %.1f ms (request %s)", scope["method"], scope["path"], status, spent, request_id)
 
 
 class BodyLimit:

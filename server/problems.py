@@ -28,6 +28,9 @@ TITLES: Final[Mapping[str, str]] = {
     "not-ready": "The service is warming up",
     "busy": "The service is busy",
     "overloaded": "More is asked for than there is room for",
+    "too-often": "Too many requests",
+    "unauthorized": "An API key is needed",
+    "forbidden": "This is not allowed",
     "error": "Something went wrong",
     "internal": "The service failed",
 }
@@ -53,7 +56,7 @@ class NotReadyError(UnavailableError):
     kind = "not-ready"
 
 
-class BusyError(UnavailableError):
+class BusyError(OverloadedError):
     """More requests are waiting than the settings allow."""
 
     kind = "busy"
@@ -110,14 +113,16 @@ def _clickwise(request: Request, error: Exception) -> Response:
     if isinstance(error, BulkError):
         errors = [_fault(reason, field, line) for line, field, reason in error.errors]
     field = getattr(error, "field", None)
-    waiting = {"Retry-After": str(math.ceil(error.retry_after))} if isinstance(error, OverloadedError) else None
+    headers = dict(getattr(error, "headers", {}))
+    if isinstance(error, OverloadedError):
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     return problem(
         request_id(request),
         error.status,
         error.kind,
         error.message,
         error.advice,
-        headers=waiting,
+        headers=headers,
         field=field,
         errors=errors,
     )

@@ -310,10 +310,6 @@ class InterleavingAnswer(Answer):
     duels: list[DuelInfo]
 
 
-class HealthAnswer(Answer):
-    status: Literal["ok", "ready"]
-
-
 class FieldProblem(Answer):
     """One fault of a request: `field` as in `feedback[0].relevance`; `line` (1-based) in a bulk body."""
 

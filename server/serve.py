@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import logging
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -75,6 +74,7 @@ def run(settings: Settings, announce: Callable[[str], None]) -> None:
     import uvicorn
     from threadpoolctl import threadpool_limits
 
+    from server import logs
     from server.app import create_app
 
     # Requests run side by side: a product of 1000 x 384 that also spreads over all cores only makes them wait for each
@@ -82,7 +82,7 @@ def run(settings: Settings, announce: Callable[[str], None]) -> None:
     threadpool_limits(1, user_api="blas")
     listener = _listen(settings)
     url = _url(settings.host, listener.getsockname()[1])
-    _log_to_stderr(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
     failures: list[BaseException] = []
 
     def on_warm(failure: BaseException | None) -> None:
@@ -129,9 +129,3 @@ def _listen(settings: Settings) -> socket.socket:
 def _url(host: str, port: int) -> str:
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # what a browser on this machine can open
     return f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
-
-
-def _log_to_stderr(level: str) -> None:
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for name in ("clickwise", "uvicorn"):
-        logging.getLogger(name).setLevel(level.upper())

@@ -8,6 +8,7 @@ Relative paths are relative to the working directory.
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -87,7 +88,27 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=1_000_000, ge=1_000, description="largest body of a search or of feedback")
     max_document_bytes: int = Field(default=4_000_000, ge=1_000, description="largest document, as JSON")
     max_bulk_bytes: int = Field(default=64_000_000, ge=1_000, description="largest body of one bulk upsert")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(default="warning", description="how much is logged")
+    auth: Literal["auto", "on", "off"] = Field(
+        default="auto", description="whether API keys are asked for; auto: unless the service listens on loopback only"
+    )
+    rate_limit: float | None = Field(
+        default=None,
+        gt=0,
+        description="requests a second that a key (without keys, an address) may send; none: no limit",
+    )
+    rate_burst: int | None = Field(
+        default=None, ge=1, description="requests that may come at once before rate_limit counts; one second's worth"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="warning", description="how much is logged; from info on, a line per request"
+    )
+    log_format: Literal["text", "json"] = Field(default="text", description="lines of text, or one JSON object a line")
+    log_queries: bool = Field(default=False, description="tell in the line of a search what was searched for")
+    traces: str | None = Field(
+        default=None,
+        pattern=r"^(console|https?://\S+)$",
+        description="where OpenTelemetry traces go: the http:// address of an OTLP collector, or console",
+    )
 
     @field_validator("exploration")
     @classmethod
@@ -111,6 +132,11 @@ class Settings(BaseSettings):
         return value
 
     @property
+    def authenticates(self) -> bool:
+        """Whether callers need an API key."""
+        return self.auth == "on" or (self.auth == "auto" and not is_loopback(self.host))
+
+    @property
     def store_address(self) -> str:
         """The URL of the store, with the default filled in."""
         return self.store_url or f"sqlite:///{self.home / 'store.db'}"
@@ -124,6 +150,14 @@ class Settings(BaseSettings):
     def index_path(self, name: str) -> Path:
         """Where the index of this name is or would be."""
         return self.indexes.get(name, self.home / "indexes" / name)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether this address is reached from this machine alone. A name counts as the network, `localhost` apart."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 @contextmanager

@@ -6,6 +6,8 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 from server.problems import BusyError
@@ -22,17 +24,22 @@ class Workers:
     """
 
     def __init__(self, threads: int, max_waiting: int) -> None:
+        self.threads, self.room = threads, threads + max_waiting
+        self.inside = 0  # requests that are worked on or wait
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="clickwise")
-        self._room = threading.Semaphore(threads + max_waiting)
+        self._counting = threading.Lock()
 
     async def run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """The result of `work`, done by a thread. Raises BusyError where too many requests wait already.
 
-        Work that has not begun when its client goes away is dropped.
+        Work that has not begun when its client goes away is dropped. It runs in the context of its caller: the id of
+        the request and its span go along.
         """
-        if not self._room.acquire(blocking=False):
-            raise BusyError("Too many requests are waiting.", "Try again in a moment.")
-        future = self._pool.submit(work, *args, **kwargs)
+        with self._counting:
+            if self.inside >= self.room:
+                raise BusyError("Too many requests are waiting.", "Try again in a moment.")
+            self.inside += 1
+        future = self._pool.submit(copy_context().run, partial(work, *args, **kwargs))
         future.add_done_callback(self._leave)
         return await asyncio.wrap_future(future)
 
@@ -45,4 +52,5 @@ class Workers:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _leave(self, _done: Future[R]) -> None:
-        self._room.release()
+        with self._counting:
+            self.inside -= 1

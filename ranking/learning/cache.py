@@ -12,18 +12,24 @@ V = TypeVar("V")
 
 
 class BytesCache(Generic[K, V]):
-    """The values used last, of at most `limit` bytes together as `size` counts them. Thread-safe."""
+    """The values used last, of at most `limit` bytes together as `size` counts them. Thread-safe.
+
+    `hits` and `misses` count what was asked for so far.
+    """
 
     def __init__(self, limit: int, size: Callable[[V], int]) -> None:
         self.limit, self._size = limit, size
-        self.bytes = 0
+        self.bytes = self.hits = self.misses = 0
         self._held: OrderedDict[K, V] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, key: K) -> V | None:
         with self._lock:
             value = self._held.get(key)
-            if value is not None:
+            if value is None:
+                self.misses += 1
+            else:
+                self.hits += 1
                 self._held.move_to_end(key)
             return value
 

@@ -54,6 +54,16 @@ class _Work:
     done: Future[Tensor] = field(default_factory=Future)
 
 
+@dataclass(slots=True)
+class Computed:
+    """What an engine has computed so far."""
+
+    batches: int = 0
+    texts: int = 0
+    tokens: int = 0
+    seconds: float = 0.0  # of all its cores together
+
+
 class Engine:
     """The owner of one model. Thread-safe. `queue` is in tokens, `kept` in bytes of states."""
 
@@ -61,8 +71,9 @@ class Engine:
         self.model = model
         self.layers = model.bert.frame.layers
         self._limit = queue
-        self._states = BytesCache[tuple[bytes, int], Tensor](kept, lambda states: states.nbytes)
+        self.kept = BytesCache[tuple[bytes, int], Tensor](kept, lambda states: states.nbytes)
         self.deltas = BytesCache[bytes, Delta](_DELTAS, lambda delta: delta.bytes + 64)
+        self.computed = Computed()
         self._waiting: deque[_Work] = deque()
         self._tokens = 0
         self._changed = threading.Condition()
@@ -78,7 +89,7 @@ class Engine:
         OverloadedError where too much is waiting already, TimeoutError after `timeout` seconds.
         """
         at = self.layers if cut is None else cut
-        found = [self._states.get((pair.key, at)) for pair in pairs]
+        found = [self.kept.get((pair.key, at)) for pair in pairs]
         missing = {pair.key: pair for pair, states in zip(pairs, found, strict=True) if states is None}
         works = {key: self._starting_work(pair, at, keep) for key, pair in missing.items()}
         self._finish(list(works.values()), timeout)
@@ -114,12 +125,18 @@ class Engine:
         return self.model.score(pooled @ weight.T + bias)
 
     @property
-    def kept_bytes(self) -> int:
-        return self._states.bytes
+    def alive(self) -> bool:
+        """False where its thread has died; the next work starts another."""
+        return self._owner is None or self._owner.is_alive()
+
+    @property
+    def waiting_tokens(self) -> int:
+        """Tokens that wait or are being computed."""
+        return self._tokens
 
     def _starting_work(self, pair: Pair, cut: int, keep: int | None) -> _Work:
         """From the tokens, or from states that are remembered somewhere below the cut."""
-        held = self._states.get((pair.key, keep)) if keep is not None and cut == self.layers else None
+        held = self.kept.get((pair.key, keep)) if keep is not None and cut == self.layers else None
         return _Work(pair, cut, keep, None, held) if held is None else _Work(pair, keep or 0, None, None, held)
 
     def _finish(self, works: Sequence[_Work], timeout: float | None) -> None:
@@ -168,6 +185,7 @@ class Engine:
     def _compute(self, batch: list[_Work]) -> None:
         """Compute a batch on this core, tell those who wait, and remember the states below the cut."""
         started = [work for work in batch if work.done.running()]
+        start = time.perf_counter()
         try:
             if started:
                 for work, result in zip(started, self._forward(started), strict=True):
@@ -180,6 +198,10 @@ class Engine:
             self._slots.release()
             with self._changed:
                 self._tokens -= sum(len(work.pair) for work in batch)
+                self.computed.batches += 1
+                self.computed.texts += len(started)
+                self.computed.tokens += sum(len(work.pair) for work in started)
+                self.computed.seconds += time.perf_counter() - start
 
     @torch.inference_mode()
     def _forward(self, works: list[_Work]) -> list[Tensor]:
@@ -208,7 +230,7 @@ class Engine:
 
     def _remember(self, works: Sequence[_Work], cut: int, states: Sequence[Tensor]) -> None:
         for work, own in zip(works, states, strict=True):
-            self._states.put((work.pair.key, cut), own.clone())  # a view would hold on to the whole batch
+            self.kept.put((work.pair.key, cut), own.clone())  # a view would hold on to the whole batch
 
 
 def _batches(works: Sequence[_Work]) -> Iterator[list[_Work]]:

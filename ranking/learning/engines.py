@@ -27,4 +27,15 @@ def use(name: str, made: Engine, max_tokens: int = MAX_TOKENS) -> None:
         _engines[name, max_tokens] = made
 
 
+def running() -> dict[str, Engine]:
+    """The engines that have been made, by the name of their model and, where that is not unique, its longest text."""
+    with _making:
+        made = dict(_engines)
+    names = [name for name, _ in made]
+    return {
+        name if names.count(name) == 1 else f"{name} ({max_tokens} tokens)": engine
+        for (name, max_tokens), engine in made.items()
+    }
+
+
 os.register_at_fork(after_in_child=_engines.clear)  # an engine's thread does not survive a fork

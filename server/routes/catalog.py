@@ -5,10 +5,11 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from server.access import Guarded
 from server.door import TheDoor, problems
 from server.schemas import IndexesAnswer, PipelinesAnswer
 
-router = APIRouter(prefix="/v1", tags=["catalog"])
+router = APIRouter(prefix="/v1", tags=["catalog"], route_class=Guarded)
 
 
 @router.get("/indexes", response_model=IndexesAnswer, responses=problems(503))

@@ -8,11 +8,12 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from server.access import Guarded
 from server.documents import BulkLines
 from server.door import TheDoor, problems
 from server.schemas import BulkAnswer, DocumentAnswer, DocumentBody, WrittenAnswer
 
-router = APIRouter(prefix="/v1", tags=["documents"])
+router = APIRouter(prefix="/v1", tags=["documents"], route_class=Guarded)
 
 IndexName = Annotated[str | None, Query(alias="index", description="which index; the default one where left out")]
 BATCH: Final = 1_000_000  # bytes of a bulk body that are checked at a time

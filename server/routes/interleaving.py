@@ -7,10 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
+from server.access import Guarded
 from server.door import TheDoor, problems
 from server.schemas import InterleavingAnswer
 
-router = APIRouter(prefix="/v1", tags=["experiments"])
+router = APIRouter(prefix="/v1", tags=["experiments"], route_class=Guarded)
 
 
 @router.get("/interleaving", response_model=InterleavingAnswer, responses=problems(422, 503))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from server.access import Guarded
 from server.door import TheDoor, problems
 from server.schemas import FeedbackAnswer, FeedbackRequest, SearchAnswer, SearchRequest
 
-router = APIRouter(prefix="/v1", tags=["search"])
+router = APIRouter(prefix="/v1", tags=["search"], route_class=Guarded)
 
 
 @router.post("/search", response_model=SearchAnswer, responses=problems(400, 404, 413, 422, 503))

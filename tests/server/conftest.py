@@ -18,6 +18,7 @@ from server.catalog import Catalog
 from server.service import Service
 from server.settings import Settings
 from server.store import Store
+from tests.postgres import Server, server
 
 MakeService: TypeAlias = Callable[..., Service]
 
@@ -59,6 +60,12 @@ def client(service: Service) -> Iterator[TestClient]:
     with TestClient(app) as client:
         assert warm.wait(60)
         yield client
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    with server() as running:
+        yield running
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def test_from_ready_to_ctrl_c(lexical_index: Index, tmp_path: Path) -> None:
     with serving(lexical_index, tmp_path / "home") as (server, line):
         assert line.startswith("Clickwise is ready: open http://127.0.0.1:")
         url = line.split()[4]
-        assert httpx.get(f"{url}readyz").json() == {"status": "ready"}
+        assert httpx.get(f"{url}readyz").json()["status"] == "ready"
         answer = httpx.post(f"{url}v1/search", json={"query": "espresso"}).json()
         assert answer["index"] == "docs"
         server.send_signal(signal.SIGINT)

@@ -104,7 +104,7 @@ def test_what_is_remembered_is_not_computed_again(monkeypatch: pytest.MonkeyPatc
 def test_memory_is_bounded() -> None:
     engine = Engine(tiny_model(), kept=20_000)
     engine.states(pairs_of(engine), keep=1)
-    assert 0 < engine.kept_bytes <= 20_000
+    assert 0 < engine.kept.bytes <= 20_000
 
 
 def test_the_same_text_twice_in_one_call() -> None:

@@ -11,7 +11,7 @@ import pytest
 from index.types import Ranking
 from server.store import Page, Round, Store, StoredQuery
 from server.store.tables import METADATA
-from tests.postgres import Server, server
+from tests.postgres import Server
 
 QUERY = StoredQuery("q1", "docs", "how to open a file", 'kind == "function"')
 
@@ -27,12 +27,6 @@ def asked(store: Store, query: StoredQuery = QUERY) -> Round:
 def count(store: Store, table: str) -> int:
     with store.reading() as connection:
         return int(connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one())
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Server]:
-    with server() as running:
-        yield running
 
 
 @pytest.fixture(scope="session")

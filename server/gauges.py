@@ -1,0 +1,111 @@
+"""What has a current value: queues, caches, engines, indexes and the JVM, read when Prometheus asks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from index.java import heap
+
+if TYPE_CHECKING:
+    from ranking.learning.engine import Engine
+    from server.door import House
+    from server.service import Service
+
+
+class Gauges(Collector):
+    """Reads them off a house. Nothing in here waits for a lock that is held for long, the store or the disk."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    def describe(self) -> Iterable[Metric]:
+        return ()  # else the registry would collect once to learn the names
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._workers()
+        yield from _java()
+        yield from _models(_engines())
+        if self._house.service is not None:
+            yield from _indexes(self._house.service)
+
+    def _workers(self) -> Iterator[Metric]:
+        workers = self._house.workers
+        inside = workers.inside
+        ready = self._house.service is not None
+        yield _gauge("clickwise_ready", "1 when the service has opened everything and is warm.", float(ready))
+        yield _gauge("clickwise_workers", "Threads that answer requests.", workers.threads)
+        yield _gauge("clickwise_workers_busy", "Threads that answer a request.", min(inside, workers.threads))
+        yield _gauge("clickwise_queue_size", "Requests that wait for a thread.", max(0, inside - workers.threads))
+        yield _gauge(
+            "clickwise_queue_limit",
+            "Requests that may wait; one more is answered with 429.",
+            workers.room - workers.threads,
+        )
+
+
+def _engines() -> dict[str, Engine]:
+    """The engines of this process. One that has none yet does not load torch for the question."""
+    module = sys.modules.get("ranking.learning.engines")
+    running: dict[str, Engine] = module.running() if module else {}
+    return running
+
+
+def _java() -> Iterator[Metric]:
+    if found := heap():
+        used, most = found
+        for name, help_, value in (
+            ("jvm_memory_used_bytes", "Memory of the JVM in use.", used),
+            ("jvm_memory_max_bytes", "Memory that the JVM may take.", most),
+        ):
+            family = GaugeMetricFamily(name, help_, labels=["area"])
+            family.add_metric(["heap"], value)
+            yield family
+
+
+def _models(engines: dict[str, Engine]) -> Iterator[Metric]:
+    queue = GaugeMetricFamily("clickwise_model_queue_tokens", "Tokens that wait or are computed.", labels=["model"])
+    batches = CounterMetricFamily("clickwise_model_batches", "Batches computed.", labels=["model"])
+    texts = CounterMetricFamily("clickwise_model_texts", "Texts computed: per batch, its size.", labels=["model"])
+    tokens = CounterMetricFamily("clickwise_model_tokens", "Tokens computed.", labels=["model"])
+    seconds = CounterMetricFamily("clickwise_model_compute_seconds", "Time of all cores together.", labels=["model"])
+    size = GaugeMetricFamily("clickwise_cache_bytes", "Bytes that a cache holds.", labels=["model", "cache"])
+    limit = GaugeMetricFamily("clickwise_cache_limit_bytes", "Bytes that it may hold.", labels=["model", "cache"])
+    asked = CounterMetricFamily(
+        "clickwise_cache_requests",
+        "Look-ups; a hit among the deltas is an adaptation that needed no computing.",
+        labels=["model", "cache", "result"],
+    )
+    for model, engine in engines.items():
+        computed = engine.computed
+        queue.add_metric([model], engine.waiting_tokens)
+        batches.add_metric([model], computed.batches)
+        texts.add_metric([model], computed.texts)
+        tokens.add_metric([model], computed.tokens)
+        seconds.add_metric([model], computed.seconds)
+        for name, cache in (("states", engine.kept), ("deltas", engine.deltas)):
+            size.add_metric([model, name], cache.bytes)
+            limit.add_metric([model, name], cache.limit)
+            asked.add_metric([model, name, "hit"], cache.hits)
+            asked.add_metric([model, name, "miss"], cache.misses)
+    yield from (queue, batches, texts, tokens, seconds, size, limit, asked)
+
+
+def _indexes(service: Service) -> Iterator[Metric]:
+    documents = GaugeMetricFamily("clickwise_index_documents", "Documents of an index.", labels=["index"])
+    generation = GaugeMetricFamily(
+        "clickwise_index_generation", "The generation that is served.", labels=["index", "generation"]
+    )
+    for name, index in service.catalog.indexes.items():
+        view = index.view()
+        documents.add_metric([name], view.documents)
+        generation.add_metric([name, view.generation], 1)
+    yield from (documents, generation)
+
+
+def _gauge(name: str, help_: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, help_, value=value)
