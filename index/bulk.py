@@ -7,13 +7,14 @@ that found them. The functions here are small loops that the JVM itself puts tog
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from index.java import cast, java_class
+from index.java import cast, java_class, text
 
 _PRIMITIVES = {
     "int": "java.lang.Integer",
@@ -51,13 +52,30 @@ def live_bits(bits: Any, count: int) -> npt.NDArray[np.bool_]:
     return np.array(_bits_column().apply(bits, count), dtype=np.bool_)
 
 
-def tokens(stream: Any) -> list[tuple[str, int, int]]:
-    """(term, start, end) for each token of a TokenStream; offsets count UTF-16 units. The stream is consumed."""
+def tokens(stream: Any, wanted: Iterable[str] | None = None) -> list[tuple[str, int, int]]:
+    """(term, start, end) for each token of a TokenStream, or only for those of the `wanted` terms; offsets count UTF-16
+    units. The stream is consumed."""
     stream.reset()
     joined: str = _token_loop().apply(stream)
     stream.end()
-    rows = (line.rsplit("\t", 2) for line in joined.split("\n")[:-1])
+    lines = joined.split("\n")[:-1] if wanted is None else _lines_of(joined, set(wanted))
+    rows = (line.rsplit("\t", 2) for line in lines)
     return [(term, int(start), int(end)) for term, start, end in rows]
+
+
+def _lines_of(joined: str, terms: set[str]) -> list[str]:
+    """The lines of these terms. A text has hundreds of tokens, and a query's few are found without reading them all."""
+    joined = f"\n{joined}"
+    found: list[tuple[int, str]] = []
+    for term in terms:
+        head = f"\n{term}\t"
+        at = joined.find(head)
+        while at >= 0:
+            end = joined.index("\n", at + 1)
+            if joined.count("\t", at + len(head), end) == 1:  # else it is a longer term with a tab in it
+                found.append((at, joined[at + 1 : end]))
+            at = joined.find(head, end)
+    return [line for _, line in sorted(found)]
 
 
 def term_frequencies(terms: Any) -> list[tuple[str, int]]:
@@ -66,6 +84,14 @@ def term_frequencies(terms: Any) -> list[tuple[str, int]]:
     joined: str = _term_loop().apply(source)
     rows = (line.rsplit("\t", 1) for line in joined.split("\n")[:-1])
     return [(term, int(frequency)) for term, frequency in rows]
+
+
+def float_map(values: Mapping[str, float]) -> Any:
+    """A java.util.Map of Strings to Floats."""
+    if not values:  # an empty list goes over as an array of objects, whatever it lacks
+        return java_class("java.util.HashMap")()
+    keys, numbers = [text(key) for key in values], [float(number) for number in values.values()]
+    return cast("java.util.Map", _map_loop().apply(keys, numbers))
 
 
 @cache
@@ -227,6 +253,25 @@ def _term_loop() -> Any:
     exists = handles.publicLookup().findStatic(kind, "nonNull", general)
     more = handles.filterReturnValue(_method(source, "next", ref), exists.asType(special))
     return _text_loop(source, handles.dropArguments(more, 0, _type(_BUILDER)), body)
+
+
+@lru_cache(maxsize=1)
+def _map_loop() -> Any:
+    """A BiFunction (Object[] keys, float[] numbers) -> HashMap: `map.put(keys[i], numbers[i])` for every i."""
+    handles = _handles()
+    objects, floats, hashes = "[Ljava.lang.Object;", "[F", "java.util.HashMap"
+    key, boxed = handles.arrayElementGetter(_type(objects)), _signature(_OBJECT, floats, "int")
+    value = handles.arrayElementGetter(_type(floats)).asType(boxed)
+    put = handles.collectArguments(_method(hashes, "put", _OBJECT, _OBJECT, _OBJECT), 2, value)
+    put = handles.dropReturn(handles.collectArguments(put, 1, key))  # (map, keys, int, numbers, int)
+    others = [_type(name) for name in (objects, "int", floats, "int")]
+    body = handles.foldArguments(handles.dropArguments(handles.identity(_type(hashes)), 1, *others), put)
+    body = handles.permuteArguments(body, _signature(hashes, hashes, "int", objects, floats), 0, 2, 1, 3, 1)
+    kind, signature = _type(hashes), _signature("void")
+    arrays = [_type(objects), _type(floats)]
+    create = handles.dropArguments(handles.publicLookup().findConstructor(kind, signature), 0, *arrays)
+    count = handles.dropArguments(handles.arrayLength(_type(objects)), 1, _type(floats))
+    return _function(handles.countedLoop(count, create, body), 2)
 
 
 def _text_loop(source: str, more: Any, body: Any) -> Any:

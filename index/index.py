@@ -23,6 +23,7 @@ from index.lucene_writer import LuceneWriter
 from index.manifest import Manifest
 from index.metric import Metric
 from index.metric import remove as forget_metric
+from index.query_vectors import QueryVectors
 from index.types import Document, check_id
 from index.vector_view import GenerationVectors, VectorView
 
@@ -68,6 +69,7 @@ class Index:
         self._encoder = encoder
         self._lock = threading.RLock()
         self._encoder_lock = threading.Lock()
+        self._asked = QueryVectors()
         self._stamp = generations.stamp(path)
         self._open, self._view = self._opened(generations.read_current(path))
 
@@ -145,8 +147,12 @@ class Index:
                     metric.save(opened.directory)
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Raw vectors of texts, (n, dimension), L2-normalised. Raises UnavailableError where the index has none."""
-        return self.encoder().encode(texts)
+        """Raw vectors of queries, (n, dimension), L2-normalised. Raises UnavailableError where the index has none.
+
+        The last few thousand are remembered: whoever gives feedback has the same query ranked again.
+        """
+        encoder = self.encoder()
+        return self._asked.encoded(encoder, texts)
 
     def encoder(self) -> Encoder:
         """The model that made the index's vectors, loaded on first use.

@@ -44,6 +44,7 @@ class LexicalView:
         self._analyzer = analyzer(manifest.analyzer)
         self._builder = QueryBuilder(self._analyzer, manifest.boosts, json.loads(self.commit_data()["fields"]))
         self._searcher = lru_cache(maxsize=8)(self._new_searcher)
+        self._analyzed = lru_cache(maxsize=256)(self._terms_of)  # every stage of a request asks for the query's terms
         self._doc_frequency = lru_cache(maxsize=65_536)(self._count_documents)  # query expansion asks for hundreds
         self.segments = Segments.of(reader, known)
         self.documents_count: int = reader.numDocs()
@@ -70,7 +71,7 @@ class LexicalView:
         found = self._searcher(query.k1, query.b).search(built, limit)
         numbers, scores = bulk.hits(found)
         ids = self.segments.ids
-        return Ranking.of([ids[number] for number in numbers.tolist()], scores)
+        return Ranking.of(list(map(ids.__getitem__, numbers.tolist())), scores)
 
     def matching(self, condition: Filter | None) -> npt.NDArray[np.int64]:
         """Lucene's numbers of the live documents that a filter admits (all of them for None), ascending: shape (n,)."""
@@ -87,7 +88,7 @@ class LexicalView:
 
     def analyze(self, words: str) -> list[str]:
         """The terms that the index's analyzer makes of a text, in order, with repetitions."""
-        return [term for term, _, _ in self._tokens(words)]
+        return list(self._analyzed(words))
 
     def __contains__(self, doc_id: str) -> bool:
         return self.segments.number_of(doc_id) >= 0
@@ -140,12 +141,16 @@ class LexicalView:
 
     def snippets(self, words: str, ids: Sequence[str], width: int = 240) -> list[Snippet]:
         """For each document its best window for the query: about `width` characters, matching words marked."""
+        return self.snippets_of(words, self.documents(ids), width)
+
+    def snippets_of(self, words: str, documents: Iterable[Document | None], width: int = 240) -> list[Snippet]:
+        """The same for documents that have been read already."""
         frequencies = self.doc_frequencies(set(self.analyze(words)))
         total = max(1, self.documents_count)
         weights = {term: float(np.log1p(total / (1 + count))) for term, count in frequencies.items()}
         return [
-            snippet(doc.text, self._tokens(doc.text), weights, width) if doc else Snippet("", ())
-            for doc in self.documents(ids)
+            snippet(doc.text, self._tokens(doc.text, weights), weights, width) if doc else Snippet("", ())
+            for doc in documents
         ]
 
     def explain(self, query: LexicalQuery, doc_id: str) -> str:
@@ -161,11 +166,14 @@ class LexicalView:
         numbers = dict(zip(liked, self.segments.numbers_of(liked).tolist(), strict=True))
         return self._builder.build(query, self._reader, numbers)
 
-    def _tokens(self, words: str) -> list[tuple[str, int, int]]:
+    def _terms_of(self, words: str) -> tuple[str, ...]:
+        return tuple(term for term, _, _ in self._tokens(words))
+
+    def _tokens(self, words: str, wanted: Iterable[str] | None = None) -> list[tuple[str, int, int]]:
         java_words = text(words)
         stream = cast("org.apache.lucene.analysis.TokenStream", self._analyzer.tokenStream("contents", java_words))
         try:
-            return bulk.tokens(stream)
+            return bulk.tokens(stream, wanted)
         finally:
             stream.close()
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
+from index import bulk
 from index.errors import InputError
 from index.fields import FieldType, Scalar, encode, type_of
 from index.filters import And, Compare, Filter, In, Not, Or
@@ -97,14 +98,11 @@ class QueryBuilder:
         return _unless_empty(self._words.buildQuery(fields, self._analyzer, java_words))
 
     def _terms(self, terms: Mapping[str, float]) -> Any | None:
-        weights = java_class("java.util.HashMap")()
-        number = java_class("java.lang.Float")
-        for term, boost in terms.items():
-            if boost > 0:
-                java_term, weight = text(term), number(boost)
-                weights.put(java_term, weight)
-        fields = self._fields()
-        return None if weights.isEmpty() else self._words.buildQuery(fields, weights)
+        boosts = {term: boost for term, boost in terms.items() if boost > 0}
+        if not boosts:
+            return None
+        weights, fields = bulk.float_map(boosts), self._fields()
+        return self._words.buildQuery(fields, weights)
 
     def _fields(self) -> Any:
         fields = java_class("java.util.HashMap")()

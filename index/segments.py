@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -95,10 +96,13 @@ class Segments:
 
     def numbers_of(self, ids: Iterable[str]) -> npt.NDArray[np.int64]:
         """Lucene's document numbers of several documents, -1 where there is none: shape (n,)."""
-        if len(self.parts) == 1 and self._live[0] is None:
-            find = self.parts[0].positions.get
-            return np.array([find(doc, -1) for doc in ids], dtype=np.int64)
-        return np.array([self.number_of(doc) for doc in ids], dtype=np.int64)
+        wanted = list(ids)
+        numbers = np.full(len(wanted), -1, dtype=np.int64)
+        for part, bits, base in zip(self.parts, self._live, self._bases.tolist(), strict=False):
+            found = np.fromiter(map(part.positions.get, wanted, repeat(-1)), dtype=np.int64, count=len(wanted))
+            lives = found >= 0 if bits is None else (found >= 0) & bits[found]
+            numbers[lives] = found[lives] + base
+        return numbers
 
     def rows_of(self, ids: Iterable[str]) -> npt.NDArray[np.int64]:
         """Vector rows of several documents, -1 where there is none: shape (n,)."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
+
+_SPACE: Final = re.compile(r"\s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ def snippet(contents: str, tokens: Sequence[Token], weights: Mapping[str, float]
     shift = start - len(lead)
     marks = tuple((a - shift, b - shift) for _, a, b in spans if a >= start and b <= end)
     # Line breaks become spaces one for one, so that the marks stay right.
-    return Snippet(lead + "".join(" " if c.isspace() else c for c in body) + tail, _joined(marks))
+    return Snippet(lead + _SPACE.sub(" ", body) + tail, _joined(marks))
 
 
 def _best_start(spans: Sequence[Token], weights: Mapping[str, float], width: int) -> int:

@@ -173,7 +173,8 @@ def best(weights: Mapping[str, float], count: int) -> Weights:
 def _idf(counts: Iterable[Mapping[str, int]], context: Context) -> Weights:
     """The inverse document frequency of every term, log(1 + N / (1 + n))."""
     held = context.lexical.doc_frequencies(dict.fromkeys(term for row in counts for term in row))
-    return {term: math.log1p(context.view.documents / (1 + count)) for term, count in held.items()}
+    documents = context.view.documents
+    return {term: math.log1p(documents / (1 + count)) for term, count in held.items()}
 
 
 def _shares(weights: FloatArray) -> FloatArray:

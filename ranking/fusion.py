@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -95,13 +96,13 @@ def _sums(
         raise InputError(
             f"A fusion of {len(rankings)} rankings has {len(weights)} weights.", "Give one weight per input, or none."
         )
-    ids = list(dict.fromkeys(doc for ranking in rankings for doc in ranking.ids))
-    column = {doc: i for i, doc in enumerate(ids)}
+    ids = list(dict.fromkeys(chain.from_iterable(ranking.ids for ranking in rankings)))
+    column = dict(zip(ids, range(len(ids)), strict=True))
     table = np.zeros((len(rankings), len(ids)))
     count = np.zeros(len(ids))
     for row, (ranking, value) in enumerate(zip(rankings, values, strict=True)):
         weight = weights[row] if weights else 1.0
-        columns = [column[doc] for doc in ranking.ids]
+        columns = np.fromiter(map(column.__getitem__, ranking.ids), dtype=np.intp, count=len(ranking))
         table[row, columns] = weight * value
         count[columns] += weight > 0
     # Added up from the smallest, so that the order of the inputs leaves no trace in the rounding: documents with the

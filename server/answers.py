@@ -83,7 +83,7 @@ def _hits(shown: Shown) -> list[Hit]:
     ask, lexical, ranking = shown.ask, shown.view.lexical, shown.made.ranking
     ids = page_of(ask, ranking).documents
     found = [(place, doc) for place, doc in enumerate(lexical.documents(ids), start=ask.offset) if doc is not None]
-    passages = _passages(shown, [doc.id for _, doc in found]) if ask.highlight else {}
+    passages = _passages(shown, [doc for _, doc in found]) if ask.highlight else {}
     before = _ranks(shown.before) if shown.before else {}
     stages = _stage_scores(shown.made.stages, set(ids)) if ask.explain and shown.made.stages else None
     hits = []
@@ -114,11 +114,11 @@ def fields_of(document: Document) -> dict[str, FieldValue]:
     }
 
 
-def _passages(shown: Shown, ids: Sequence[str]) -> dict[str, Passage]:
-    snippets = shown.view.lexical.snippets(shown.query.text, ids)
+def _passages(shown: Shown, found: Sequence[Document]) -> dict[str, Passage]:
+    snippets = shown.view.lexical.snippets_of(shown.query.text, found)
     return {
-        doc: Passage(text=snippet.text, highlights=list(snippet.highlights))
-        for doc, snippet in zip(ids, snippets, strict=True)
+        document.id: Passage(text=snippet.text, highlights=list(snippet.highlights))
+        for document, snippet in zip(found, snippets, strict=True)
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -80,6 +81,9 @@ def run(settings: Settings, announce: Callable[[str], None]) -> None:
     # Requests run side by side: a product of 1000 x 384 that also spreads over all cores only makes them wait for each
     # other (twice the latency on two busy cores).
     threadpool_limits(1, user_api="blas")
+    # The models give the interpreter away at every operation; at its usual patience of 5 ms they would wait that long
+    # to get it back, a hundred times a query, whenever other requests keep it busy.
+    sys.setswitchinterval(0.0005)
     listener = _listen(settings)
     url = _url(settings.host, listener.getsockname()[1])
     logs.configure(settings.log_level, settings.log_format)

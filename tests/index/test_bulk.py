@@ -42,6 +42,16 @@ def test_tokens_are_those_read_one_by_one(words: str) -> None:
     assert in_bulk == _token_by_token(words)
 
 
+@given(st.text(st.sampled_from("ab\t\n .😀é"), max_size=60), st.sets(st.sampled_from(["a", "b", "ab", "é", "x"])))
+def test_wanted_tokens_are_some_of_all(words: str, wanted: set[str]) -> None:
+    found = []
+    for some in (wanted, None):
+        stream = _stream(words)
+        found.append(bulk.tokens(stream, some))
+        stream.close()
+    assert found[0] == [token for token in found[1] if token[0] in wanted]
+
+
 def test_hits_are_those_read_one_by_one(lexical_index: Index) -> None:
     view = lexical_index.view().lexical
     searcher = view._new_searcher(None, None)
@@ -85,3 +95,13 @@ def test_many_threads_read_their_own_answers(lexical_index: Index) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_a_map_has_what_was_put_in_one_by_one() -> None:
+    values = {"plain": 0.1, "naïve": 1 / 3, "😀 wide": 2.0, "lone \ud800": 1e30}
+    one_by_one = java_class("java.util.HashMap")()
+    for key, number in values.items():
+        java_key, weight = text(key), java_class("java.lang.Float")(number)
+        one_by_one.put(java_key, weight)
+    assert bulk.float_map(values).equals(one_by_one)
+    assert bulk.float_map({}).isEmpty()
