@@ -63,6 +63,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         strict_content_type=False,  # a body without a Content-Type is taken for JSON
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},  # `Watch` does it
     )
     app.state.house = house
     problems.install(app)

@@ -32,6 +32,7 @@ class Gauges(Collector):
         yield from _models(_engines())
         if self._house.service is not None:
             yield from _indexes(self._house.service)
+            yield from _store(self._house.service)
 
     def _workers(self) -> Iterator[Metric]:
         workers = self._house.workers
@@ -105,6 +106,19 @@ def _indexes(service: Service) -> Iterator[Metric]:
         documents.add_metric([name], view.documents)
         generation.add_metric([name, view.generation], 1)
     yield from (documents, generation)
+
+
+def _store(service: Service) -> Iterator[Metric]:
+    writes = service.store.writes
+    outcomes = CounterMetricFamily(
+        "clickwise_store_writes", "Transactions that are durable, or failed.", labels=["outcome"]
+    )
+    outcomes.add_metric(["done"], writes.done)
+    outcomes.add_metric(["failed"], writes.failed)
+    yield outcomes
+    yield CounterMetricFamily(
+        "clickwise_store_write_seconds", "Time that they took, waiting for their turn included.", value=writes.seconds
+    )
 
 
 def _gauge(name: str, help_: str, value: float) -> Metric:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, RowMapping, ScalarSelect, exc, func, insert, select
 
-from index.errors import ConflictError, NotFoundError
+from index.errors import ConflictError, NotFoundError, UnavailableError
 from index.types import Ranking
 from server.clicking import Seen
 from server.events import Event, Mark, fold
@@ -19,11 +21,23 @@ from server.store.rows import event_of, event_row, page_row, query_row, round_of
 from server.store.tables import events, impressions, queries, rankings
 
 
+@dataclass(slots=True)
+class Writes:
+    """What a store has written since it was opened: transactions that are durable, the seconds that they took, waiting
+    for their turn included, and those that the database could not do."""
+
+    done: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+
+
 class Store:
     """Thread-safe. Every method raises UnavailableError where the database cannot be read or written."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.writes = Writes()
+        self._counting = threading.Lock()
 
     @classmethod
     def open(cls, address: str, *, missing_ok: bool = True) -> Store:
@@ -38,9 +52,20 @@ class Store:
         """A transaction that reads: all of it sees the store at one moment."""
         return self.database.reading()
 
-    def writing(self) -> AbstractContextManager[Connection]:
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
         """A transaction that writes: durable when the block ends, taken back when it raises."""
-        return self.database.writing()
+        start = time.perf_counter()
+        try:
+            with self.database.writing() as connection:
+                yield connection
+        except UnavailableError:
+            with self._counting:
+                self.writes.failed += 1
+            raise
+        with self._counting:
+            self.writes.done += 1
+            self.writes.seconds += time.perf_counter() - start
 
     def query(self, query_id: str) -> StoredQuery:
         """Raises NotFoundError for an id that was never given out."""
@@ -108,7 +133,7 @@ class Store:
         Raises UnavailableError where the store cannot be written.
         """
         query, made = StoredQuery("rehearsal", "", ""), Round(Ranking.empty(), "", "", "", "")
-        with self.writing() as connection:
+        with self.database.writing() as connection:
             _add_round(connection, query, made, Page(0, ()), new=True)
             self._add_event(connection, Event(query.id, "", "click", idempotency_key="rehearsal"))
             connection.rollback()

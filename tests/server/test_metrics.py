@@ -1,0 +1,158 @@
+"""What Prometheus reads: counted as answers go out, read when it asks, and with labels that nobody can blow up."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.requests import ClientDisconnect
+from starlette.testclient import TestClient
+
+from index.errors import UnavailableError
+from index.index import Index
+from server.app import create_app
+from server.middleware import Envelope
+from server.service import Service
+from server.store import Store
+from server.watch import UNMATCHED, Watch
+from tests.ranking.learning.tiny import write_tiny
+from tests.server.conftest import MakeService, client_of
+
+
+def scrape(client: TestClient) -> dict[tuple[str, ...], float]:
+    """Every sample: its name and the values of its labels, sorted by name -> its value."""
+    answer = client.get("/metrics")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    return {
+        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def test_a_search_and_feedback(make_service: MakeService, dense_index: Index) -> None:
+    with client_of(make_service({"dense": dense_index})) as client:
+        first = client.post("/v1/search", json={"query": "espresso"}).json()
+        told = {"query_id": first["query_id"], "document": first["hits"][0]["id"], "kind": "click"}
+        for _ in range(2):
+            client.post("/v1/feedback", json={**told, "idempotency_key": "once"})
+        client.post("/v1/search", json={"query_id": first["query_id"]})
+        client.post("/v1/search", json={"query_id": first["query_id"], "offset": 10})
+        client.post("/v1/search", json={"query": ""})
+        seen = scrape(client)
+    assert seen["http_requests_total", "POST", "/v1/search", "200"] == 3
+    assert seen["http_requests_total", "POST", "/v1/search", "422"] == 1
+    assert seen["http_request_duration_seconds_count", "POST", "/v1/search"] == 4
+    assert seen["http_requests_in_progress",] == 1  # this one
+    for kind in ("first", "again", "page"):
+        assert seen["clickwise_searches_total", "dense", kind, "fused"] == 1
+    for stage in ("encode", "store", "hits", "sum"):
+        assert seen["clickwise_stage_duration_seconds_count", stage] >= 1, stage
+    assert ("clickwise_stage_duration_seconds_count", "total") not in seen
+    assert seen["clickwise_feedback_total", "recorded"] == seen["clickwise_feedback_total", "duplicate"] == 1
+    assert seen["clickwise_queue_duration_seconds_count",] == 6
+    assert seen["clickwise_store_writes_total", "done"] == 5
+    assert seen["clickwise_store_write_seconds_total",] > 0
+
+
+def test_what_is_read_when_asked(make_service: MakeService, lexical_index: Index) -> None:
+    with client_of(make_service({"lexical": lexical_index}, threads=3, max_waiting=5)) as client:
+        seen = scrape(client)
+    assert (seen["clickwise_ready",], seen["clickwise_workers",], seen["clickwise_queue_limit",]) == (1, 3, 5)
+    assert (seen["clickwise_workers_busy",], seen["clickwise_queue_size",]) == (0, 0)
+    assert seen["clickwise_index_documents", "lexical"] == 60
+    assert seen["clickwise_index_generation", lexical_index.view().generation, "lexical"] == 1
+    assert 0 < seen["jvm_memory_used_bytes", "heap"] <= seen["jvm_memory_max_bytes", "heap"]
+    assert seen["process_resident_memory_bytes",] > 1e7
+    assert any(name[0] == "clickwise_build_info" for name in seen)
+
+
+def test_models_their_caches_and_what_was_degraded(
+    make_service: MakeService, lexical_index: Index, tmp_path: Path
+) -> None:
+    model = str(write_tiny(tmp_path / "tiny"))
+    reader = {"part": "cross-encoder", "model": model, "candidates": "qe", "depth": 10, "prior": "none"}
+    stages = [{"name": "qe", "part": "rocchio"}, {"name": "ce", **reader}]
+    hasty = [{"name": "qe", "part": "rocchio"}, {"name": "ce", **reader, "deadline_ms": 0.0}]
+    pipelines = {"mine": {"stages": stages}, "hasty": {"stages": hasty}}
+    service = make_service({"lexical": lexical_index}, pipelines=pipelines, default_pipeline="mine")
+    with client_of(service) as client:
+        first = client.post("/v1/search", json={"query": "espresso beans"}).json()
+        client.post(
+            "/v1/feedback",
+            json={"query_id": first["query_id"], "document": first["hits"][0]["id"], "kind": "relevant"},
+        )
+        for _ in range(2):
+            client.post("/v1/search", json={"query_id": first["query_id"]})
+        seen = scrape(client)
+        assert seen["clickwise_model_texts_total", model] >= seen["clickwise_model_batches_total", model] >= 1
+        assert seen["clickwise_model_tokens_total", model] > seen["clickwise_model_texts_total", model]
+        assert seen["clickwise_model_compute_seconds_total", model] > 0
+        assert seen["clickwise_model_queue_tokens", model] == 0
+        assert seen["clickwise_cache_requests_total", "deltas", model, "hit"] == 1  # the adaptation was remembered
+        assert seen["clickwise_cache_requests_total", "deltas", model, "miss"] == 1
+        assert seen["clickwise_cache_requests_total", "states", model, "hit"] > 0
+        assert (
+            0 < seen["clickwise_cache_bytes", "states", model] <= seen["clickwise_cache_limit_bytes", "states", model]
+        )
+        late = client.post("/v1/search", json={"query": "a new one on boats", "pipeline": "hasty"}).json()
+        assert late["degraded"] == "deadline"
+        assert scrape(client)["clickwise_degraded_total", "deadline"] == 1
+
+
+def test_callers_cannot_add_series(make_service: MakeService, lexical_index: Index) -> None:
+    with client_of(make_service({"lexical": lexical_index})) as client:
+        for number in range(5):
+            client.get(f"/nothing/{number}")
+            client.get(f"/v1/documents/no-{number}")
+            client.request(f"M{number}", "/v1/search")
+            client.post("/v1/search", json={"query": f"words {number}", "session_id": f"s{number}"})
+        series = {name for name in scrape(client) if name[0].startswith(("http_requests_total", "clickwise_"))}
+    http = {name for name in series if name[0] == "http_requests_total"}
+    assert http == {
+        ("http_requests_total", "GET", UNMATCHED, "404"),
+        ("http_requests_total", "GET", "/v1/documents/{document_id}", "404"),
+        ("http_requests_total", "other", "/v1/search", "405"),
+        ("http_requests_total", "POST", "/v1/search", "200"),
+    }
+    assert not any("words" in value or value.startswith("s1") for name in series for value in name)
+
+
+def test_documents_that_are_written(own: Service) -> None:
+    with client_of(own) as client:
+        client.put("/v1/documents/new", json={"text": "new"})
+        client.post("/v1/documents:bulk", content=b'{"id": "a", "text": "a"}\n{"id": "b", "text": "b"}\n')
+        assert scrape(client)["clickwise_documents_written_total", "own"] == 3
+
+
+def test_it_can_be_read_before_the_service_is_ready(service: Service) -> None:
+    seen = scrape(TestClient(create_app(service.settings)))
+    assert seen["clickwise_ready",] == 0
+    assert not any(name[0].startswith("clickwise_index_documents") for name in seen)
+
+
+def test_writes_that_fail_are_counted(tmp_path: Path) -> None:
+    store = Store.open(f"sqlite:///{tmp_path}/store.db")
+    with store.reading() as connection:
+        connection.exec_driver_sql("PRAGMA query_only = ON")
+    with pytest.raises(UnavailableError), store.writing() as connection:
+        connection.exec_driver_sql("CREATE TABLE more (x)")
+    assert (store.writes.done, store.writes.failed) == (0, 1)
+    store.close()
+
+
+def test_a_client_that_goes_away_is_counted_as_gone(client: TestClient) -> None:
+    """A request without an answer: what the server does when a connection breaks in the middle of a body."""
+    app: Any = client.app
+    watch: Watch = app.state.house.watch
+
+    async def breaks(*_: Any) -> None:
+        raise ClientDisconnect
+
+    scope = {"type": "http", "method": "POST", "path": "/x", "headers": []}
+    asyncio.run(Envelope(breaks, watch)(scope, breaks, breaks))  # type: ignore[arg-type]
+    assert scrape(client)["http_requests_total", "POST", UNMATCHED, "gone"] == 1
