@@ -132,7 +132,7 @@ class Bert:
 
     def _linear(self, p: Parameters, name: str, x: Tensor, parts: Sequence[Part]) -> Tensor:
         weight, bias = f"{name}.weight", f"{name}.bias"
-        y = linear(x, p[weight].to(x.dtype), p[bias].to(x.dtype))
+        y = self._product(p, name, x)
         pieces = []
         for part in parts:
             piece = y[part.tokens]
@@ -142,6 +142,10 @@ class Bert:
                 piece = piece + change
             pieces.append(piece)
         return _with_parts(y, parts, pieces)
+
+    def _product(self, p: Parameters, name: str, x: Tensor) -> Tensor:
+        """A linear map without any delta, in the type of x."""
+        return linear(x, p[f"{name}.weight"].to(x.dtype), p[f"{name}.bias"].to(x.dtype))
 
     def _norm(self, p: Parameters, name: str, x: Tensor, parts: Sequence[Part]) -> Tensor:
         weight, bias = f"{name}.weight", f"{name}.bias"

@@ -13,12 +13,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from index.encoder import Precision, checksum_of, locate
-from index.encoder_bert import native_bf16
+from index.encoder import checksum_of, locate
 from index.errors import ClickwiseError, InputError, UnavailableError
 from ranking.learning.batches import PairTokenizer
 from ranking.learning.bert import Bert, Body, Frame, named
 from ranking.learning.delta import Delta
+from ranking.learning.precision import Computed, chosen, quantised
 from ranking.learning.tuning import Rates
 
 ScoreKind: TypeAlias = Literal["logit", "probability"]
@@ -26,6 +26,7 @@ ScoreKind: TypeAlias = Literal["logit", "probability"]
 DEFAULT = "clickwise-minilm"
 SHIPPED = Path(__file__).parent / "weights"
 MAX_TOKENS = 256
+_COMPUTED: dict[torch.dtype, Computed] = {torch.float32: "fp32", torch.bfloat16: "bf16"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,7 @@ class CrossEncoder:
     its own configuration wants scores to be; adaptation and fusion work on logits. `scale` is what a cosine of stored
     vectors is multiplied by to stand beside the logits, 0 where the model was not made to be used so; `precision` that
     of the exactly adapted head's prior. `inner_rates` are the learning rates that it was meta-trained with, per step
-    and group of parameters; none where it was not.
+    and group of parameters; none where it was not. `computed_in` is the precision of its matrix products.
     """
 
     name: str
@@ -50,6 +51,7 @@ class CrossEncoder:
     scale: float = 0.0
     precision: float = 10.0
     inner_rates: Rates = ()
+    computed_in: Computed = "fp32"
 
     def score(self, logits: Tensor) -> Tensor:
         """Logits (n, labels) to one logit (n,)."""
@@ -61,16 +63,22 @@ class CrossEncoder:
 
 
 def load_cross_encoder(
-    name: str = DEFAULT, *, precision: Precision = "auto", max_tokens: int = MAX_TOKENS
+    name: str = DEFAULT, *, precision: Computed | Literal["auto"] = "auto", max_tokens: int = MAX_TOKENS
 ) -> CrossEncoder:
     """Load a cross-encoder: ours by its name, or any sequence classifier by its path or its name on the hub.
 
     Weights are read from safetensors alone, and no code that comes with a model is run. `max_tokens` bounds query and
-    text together. Raises NotFoundError and UnavailableError as `index.encoder.load_encoder` does, and InputError for a
-    model that is no classifier of one or two labels.
+    text together. `precision` "auto" is the fastest that the processor has instructions for and in which the model
+    ranks as in fp32 (`ranking.learning.precision`). Raises NotFoundError and UnavailableError as
+    `index.encoder.load_encoder` does, and InputError for a model that is no classifier of one or two labels.
     """
-    bf16 = native_bf16() if precision == "auto" else precision == "bf16"
-    dtype = torch.bfloat16 if bf16 else torch.float32
+    if precision == "auto":
+        return chosen(lambda dtype: _loaded(name, dtype, max_tokens))
+    model = _loaded(name, torch.bfloat16 if precision == "bf16" else torch.float32, max_tokens)
+    return quantised(model) if precision == "int8" else model
+
+
+def _loaded(name: str, dtype: torch.dtype, max_tokens: int) -> CrossEncoder:
     if name in shipped():
         return load_delta(SHIPPED / name / "delta.safetensors", name, dtype, max_tokens)
     if Path(name).suffix == ".safetensors":
@@ -102,7 +110,7 @@ def load_cross_encoder(
             "It has to be a sequence classifier with its weights in safetensors and a tokenizer.json.",
         ) from error
     kind: ScoreKind = "probability" if _is_sigmoid(config, labels) else "logit"
-    return CrossEncoder(known_as, checksum, body, parameters, tokenizer, labels, kind)
+    return CrossEncoder(known_as, checksum, body, parameters, tokenizer, labels, kind, computed_in=_COMPUTED[dtype])
 
 
 @cache
@@ -135,6 +143,7 @@ def load_delta(path: Path, name: str, dtype: torch.dtype, max_tokens: int = MAX_
         scale=float(about["scale"]),
         precision=float(about["precision"]),
         inner_rates=tuple(about.get("inner_rates", ())),
+        computed_in=_COMPUTED[dtype],
     )
 
 

@@ -134,7 +134,9 @@ def test_two_sessions_that_adapt_the_same_query_at_once(
     request = Request(Query("same", f"galaxy and boat, {adapt}"), GIVEN, POOL)
     with ThreadPoolExecutor(4) as sessions:
         found = list(sessions.map(lambda _: own.rank([request], Context.of(dense_index)), range(4)))
-    assert all(rankings == found[0] for rankings in found)
+    for (ranking,) in found:  # who shares a batch with whom leaves a trace in the rounding of fp32, and nowhere else
+        expected = found[0][0].scores_by_id()
+        assert ranking.scores_by_id() == pytest.approx(expected, abs=1e-4)
 
 
 def test_an_overloaded_engine_is_the_caller_s_to_know(ranker: CrossEncoderRanker, dense_index: Index) -> None:
