@@ -8,6 +8,7 @@ coarser than fp32, it ranks a small sample in both. The outcome is remembered fo
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -115,7 +116,7 @@ def _scores(model: CrossEncoder, question: str) -> npt.NDArray[np.float64]:
 def kendall_tau(a: Sequence[float] | npt.NDArray[np.float64], b: Sequence[float] | npt.NDArray[np.float64]) -> float:
     """Kendall's tau-b of two lists of n scores, n small: quadratic. 1 where neither tells anything apart."""
     first, second = (np.sign(np.subtract.outer(s, s))[np.triu_indices(len(s), 1)] for s in (np.array(a), np.array(b)))
-    untied = (float(np.abs(first).sum()) * float(np.abs(second).sum())) ** 0.5
+    untied = math.sqrt(float(np.abs(first).sum()) * float(np.abs(second).sum()))
     if not untied:
         return 1.0 if not first.any() and not second.any() else 0.0
     return float(first @ second) / untied
