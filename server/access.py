@@ -31,6 +31,7 @@ NEEDS: Final[Mapping[str, Need]] = {
     "PUT /v1/documents/{document_id}": "write",
     "DELETE /v1/documents/{document_id}": "write",
     "POST /v1/documents:bulk": "write",
+    "DELETE /v1/people/{person_id}": "admin",
     "GET /v1/indexes": "read",
     "GET /v1/pipelines": "read",
     "GET /v1/interleaving": "read",

@@ -18,7 +18,7 @@ from server.door import House
 from server.guard import check_open_door
 from server.keys import Keys
 from server.middleware import BodyLimit, Envelope
-from server.routes import catalog, documents, health, interleaving, keys, metrics, page, search
+from server.routes import catalog, documents, health, interleaving, keys, metrics, page, people, search
 from server.service import Service
 from server.settings import Settings
 from server.watch import Watch
@@ -67,7 +67,7 @@ def create_app(
     )
     app.state.house = house
     problems.install(app)
-    for routes in (search, documents, catalog, interleaving, health, metrics, keys):
+    for routes in (search, documents, people, catalog, interleaving, health, metrics, keys):
         access.check(routes.router.routes)
         app.include_router(routes.router)
     page.install(app)

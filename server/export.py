@@ -58,7 +58,7 @@ def export_pages(
     Raises UnavailableError where the store cannot be read.
     """
     counts = Exported() if report is None else report
-    with store.reading() as connection:
+    with store.database.settled() as connection:
         newest = connection.execute(select(func.max(impressions.c.impression_id))).scalar() or 0
         last_event = connection.execute(select(func.max(events.c.event_id))).scalar() or 0
     done = 0
@@ -171,7 +171,7 @@ def _page(row: RowMapping, documents: Sequence[str], acts: Sequence[Event]) -> P
         scores=scores,
         arm=row["arm"] or (f"round:{row['round']}" if row["round"] > 1 else None),
         session=row["session_id"],
-        client=row["user_id"],
+        client=row["client_id"] or row["user_id"],
         time=_time(row["shown_ms"]),
     )
 

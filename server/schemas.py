@@ -100,8 +100,8 @@ class SearchRequest(Body):
     highlight: bool = Field(
         default=True, description="give the best passage of every hit, with the matching words marked"
     )
-    session_id: ShortText | None = Field(default=None, description="whose session, for the log")
-    user_id: ShortText | None = Field(default=None, description="which user, for the log")
+    session_id: ShortText | None = Field(default=None, description="whose session, for the log: stored as a pseudonym")
+    user_id: ShortText | None = Field(default=None, description="which user, for the log: stored as a pseudonym")
     feedback: list[GivenFeedback] = Field(
         default=[], max_length=1000, description="what is known already about some documents"
     )
@@ -205,6 +205,15 @@ class FeedbackAnswer(Answer):
     event_id: int
     query_id: str
     duplicate: bool
+
+
+class ErasedAnswer(Answer):
+    """How much was removed from the store, durably."""
+
+    queries: int
+    rankings: int
+    impressions: int
+    events: int
 
 
 class DocumentBody(Body):

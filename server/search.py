@@ -28,7 +28,7 @@ from server.events import Event, Mark, as_feedback, fold
 from server.experiments import Experiments
 from server.schemas import SearchAnswer, SearchRequest
 from server.settings import Settings
-from server.store import Round, Store, StoredQuery
+from server.store import Round, Store, StoredQuery, unknown_query
 
 REHEARSALS: Final = 8
 SILENT: Final = "The query holds no word that can be searched for: only stop words or punctuation."
@@ -95,7 +95,8 @@ class Searching:
         with about("query_id"):
             query = self._store.query(ask.query_id or "")
             newest = self._store.round(query.id)
-            assert newest is not None  # a query is recorded together with its first round
+            if newest is None:  # pruned or erased while it was asked for: recorded it was with its first round
+                raise unknown_query(query.id)
         for name, given, known in (
             ("query", ask.query, None),
             ("index", ask.index, query.index),

@@ -34,7 +34,9 @@ class Service:
     @classmethod
     def open(cls, settings: Settings) -> Service:
         """Open the indexes and the store of the settings. Errors: those of `Catalog.open` and `Store.open`."""
-        return cls(Catalog.open(settings), Store.open(settings.store_address), settings)
+        return cls(
+            Catalog.open(settings), Store.open(settings.store_address, pseudonym_days=settings.pseudonym_days), settings
+        )
 
     def warm_up(self, stopping: Callable[[], bool] = lambda: False) -> None:
         """Load the models and rehearse, so that the first request is as fast as the others.

@@ -55,7 +55,18 @@ class Settings(BaseSettings):
     )
     pipelines: dict[str, Any] = Field(default={}, description="your own pipelines; only in the configuration file")
     store_url: str | None = Field(
-        default=None, description="where impressions and events go; default sqlite at home/store.db"
+        default=None,
+        description="where impressions and events go: sqlite:///path or postgresql://user@host/database; default "
+        "sqlite at home/store.db",
+    )
+    pseudonym_days: int = Field(
+        default=30,
+        ge=0,
+        le=36_500,
+        description="session, client and user ids are stored as pseudonyms that change every so many days; 0: as sent",
+    )
+    retention_days: int = Field(
+        default=90, ge=1, le=36_500, description="what 'clickwise store prune' keeps of impressions and events"
     )
     host: str = Field(default="127.0.0.1", description="the address to listen on")
     port: int = Field(default=8080, ge=0, le=65535, description="the port to listen on; 0 takes any free one")

@@ -15,6 +15,6 @@ compares what the migrations make with what the tables say.
 """
 
 from server.store.records import Page, Round, StoredQuery
-from server.store.store import Store
+from server.store.store import Store, unknown_query
 
-__all__ = ["Page", "Round", "Store", "StoredQuery"]
+__all__ = ["Page", "Round", "Store", "StoredQuery", "unknown_query"]

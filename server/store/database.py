@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, exc
@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL, make_url
 
 from index.errors import ClickwiseError, ConflictError, InputError, NotFoundError
 from server.store import schema
+from server.store.records import Erased
 
 _ADVICE = "Write it as sqlite:///path/to/store.db or postgresql://user@host/database."
 
@@ -27,6 +28,11 @@ class Database(ABC):
         """A transaction that reads: all of it sees the store at one moment."""
         with self.errors(), self._reader().connect() as connection:
             yield connection
+
+    def settled(self) -> AbstractContextManager[Connection]:
+        """A transaction that reads what is there when everybody who was writing has ended: ids up to the highest it
+        sees are final, later rows get higher ones."""
+        return self.reading()
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -76,6 +82,18 @@ class Database(ABC):
     def claim(self, connection: Connection, name: str) -> None:
         """Let nobody else into a transaction that claims this name, before this one has ended."""
 
+    def drop_before(self, ms: int) -> Erased:
+        """Remove whole parts of the store that are older than this time, where it has such parts."""
+        return Erased()
+
+    @abstractmethod
+    def compact(self) -> None:
+        """Leave nothing to be found of rows that were removed, as far as the database can."""
+
+    @abstractmethod
+    def size(self, connection: Connection) -> int:
+        """How many bytes the store takes on disk."""
+
     def _reader(self) -> Engine:
         return self.engine
 
@@ -96,28 +114,31 @@ def open_database(address: str, *, missing_ok: bool = True) -> Database:
     Raises InputError for any other URL, ConflictError for a database that is not a store of this version, and
     UnavailableError where it cannot be opened or the driver is not installed.
     """
-    url = _read(address)
-    database: Database
-    if url.get_backend_name() == "sqlite":
-        if not missing_ok and url.query.get("uri") is None and not Path(url.database or "").is_file():
-            raise NotFoundError(
-                f"There is no store at {url.database}.", "Name its folder with --home; 'clickwise serve' makes it."
-            )
-        from server.store.sqlite import Sqlite
-
-        database = Sqlite(url)
-    elif url.drivername in ("postgresql", "postgresql+psycopg"):
-        from server.store.postgres import Postgres
-
-        database = Postgres(url)
-    else:
-        raise InputError(f"The store's URL {url.render_as_string()} names no database that stores work on.", _ADVICE)
+    database = database_at(address, missing_ok=missing_ok)
     try:
         database.upgrade()
     except BaseException:
         database.close()
         raise
     return database
+
+
+def database_at(address: str, *, missing_ok: bool = True) -> Database:
+    """The database as it is, without a look at its schema."""
+    url = _read(address)
+    if url.get_backend_name() == "sqlite":
+        from server.store.sqlite import Sqlite
+
+        if not missing_ok and url.query.get("uri") is None and not Path(url.database or "").is_file():
+            raise NotFoundError(
+                f"There is no store at {url.database}.", "Name its folder with --home; 'clickwise serve' makes it."
+            )
+        return Sqlite(url)
+    if url.drivername in ("postgresql", "postgresql+psycopg"):
+        from server.store.postgres import Postgres
+
+        return Postgres(url)
+    raise InputError(f"The store's URL {url.render_as_string()} names no database that stores work on.", _ADVICE)
 
 
 def _read(address: str) -> URL:

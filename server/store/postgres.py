@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL
 
 from index.errors import ClickwiseError, UnavailableError
 from server.store.database import Database
+from server.store.records import Erased
 from server.store.rows import now_ms
 from server.store.weeks import Weeks
 
@@ -35,6 +36,7 @@ class Postgres(Database):
                 max_overflow=-1,
                 pool_pre_ping=True,
                 pool_recycle=3600,
+                hide_parameters=True,  # no query and no id in an error's message, and so in no log
                 connect_args={} if "connect_timeout" in url.query else {"connect_timeout": 5},
             )
         except ModuleNotFoundError:
@@ -51,8 +53,24 @@ class Postgres(Database):
         with super().writing() as connection:
             yield connection
 
+    @contextmanager
+    def settled(self) -> Iterator[Connection]:
+        # Ids are given out before their transactions end, in any order. Writers wait while this lock does.
+        with super().writing() as connection:
+            connection.exec_driver_sql("LOCK TABLE impressions, events IN SHARE MODE")
+            yield connection
+
     def claim(self, connection: Connection, name: str) -> None:
         connection.execute(_CLAIM, {"name": f"clickwise:{name}"})
+
+    def drop_before(self, ms: int) -> Erased:
+        return self.weeks.drop_before(ms)
+
+    def compact(self) -> None:
+        """Autovacuum does that by itself."""
+
+    def size(self, connection: Connection) -> int:
+        return int(connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one())
 
     def _reader(self) -> Engine:
         return self._snapshot
@@ -61,7 +79,7 @@ class Postgres(Database):
         state = getattr(error.orig, "sqlstate", None)
         if state is None:  # the server did not answer
             lost = error.connection_invalidated or isinstance(error, exc.OperationalError)
-            return _GONE(self.where) if lost else None
+            return _gone(self.where, str(error.orig)) if lost else None
         for sign, problem in _FAILURES.items():
             if state.startswith(sign):
                 return problem(self.where)
@@ -82,9 +100,15 @@ def _unavailable(what: str, advice: str) -> Callable[[str], ClickwiseError]:
     return lambda where: UnavailableError(what.format(where), advice)
 
 
-_GONE: Final = _unavailable(
-    "The store {} cannot be reached.", "Check that PostgreSQL runs there and lets this user in; it is tried anew."
-)
+def _gone(where: str, why: str = "") -> ClickwiseError:
+    """`why` is what the driver says: the reason is at its end."""
+    reason = why.strip().rpartition("\n")[2].strip().rpartition("FATAL:")[2].strip().rstrip(".")
+    return UnavailableError(
+        f"The store {where} cannot be reached{f': {reason}' if reason else ''}.",
+        "Check that PostgreSQL runs there and lets this user in; it is tried anew with every request.",
+    )
+
+
 _BUSY: Final = _unavailable("The store {} is busy with another writer.", "Try again in a moment.")
 _FAILURES: Final[
     dict[str, Callable[[str], ClickwiseError]]
@@ -94,8 +118,8 @@ _FAILURES: Final[
     "53": _unavailable("The store {} has no room to work.", "Give PostgreSQL more memory or disk."),
     "25006": _unavailable("The store {} cannot be written.", "Name the primary server in store_url, not a standby."),
     "42501": _unavailable("The user of the store {} may not do that.", "Make this user the owner of the database."),
-    "08": _GONE,
-    "57P": _GONE,  # it is being stopped, or has just crashed
+    "08": _gone,
+    "57P": _gone,  # it is being stopped, or has just crashed
     "58": _unavailable("The disk of the store {} failed.", "Look into the log of PostgreSQL."),
     "40": _BUSY,  # a deadlock, or two transactions that cannot both be
     "55P03": _BUSY,

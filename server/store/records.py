@@ -52,3 +52,22 @@ class Page:
     arm: str | None = None
     propensities: tuple[float, ...] | None = None
     credits: tuple[float, ...] | None = None
+    client_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """How many rows were removed of each kind."""
+
+    queries: int = 0
+    rankings: int = 0
+    impressions: int = 0
+    events: int = 0
+
+    def __add__(self, other: Erased) -> Erased:
+        return Erased(
+            self.queries + other.queries,
+            self.rankings + other.rankings,
+            self.impressions + other.impressions,
+            self.events + other.events,
+        )

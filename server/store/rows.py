@@ -79,6 +79,7 @@ def page_row(query_id: str, number: int, page: Page) -> dict[str, Any]:
         "offset": page.offset,
         "documents": json.dumps(page.documents, ensure_ascii=False),
         "session_id": page.session_id,
+        "client_id": page.client_id,
         "user_id": page.user_id,
         "propensities": None if page.propensities is None else json.dumps(page.propensities),
         "shown_ms": now_ms(),

@@ -22,6 +22,7 @@ _PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",  # a commit returns after fsync: acknowledged means durable
     "PRAGMA foreign_keys = ON",
+    "PRAGMA secure_delete = ON",  # what was removed is overwritten
 )
 
 
@@ -37,7 +38,7 @@ class Sqlite(Database):
             raise UnavailableError(
                 f"The folder of the store {self.where} cannot be made: {error.strerror}.", "Choose another store_url."
             ) from None
-        self.engine = create_engine(url, pool_size=32, max_overflow=-1)
+        self.engine = create_engine(url, pool_size=32, max_overflow=-1, hide_parameters=True)
         event.listen(self.engine, "connect", _configure)
         event.listen(self.engine, "begin", _begin)
         self._immediate = self.engine.execution_options(immediate=True)
@@ -50,6 +51,17 @@ class Sqlite(Database):
 
     def claim(self, connection: Connection, name: str) -> None:
         """There is one writer at a time anyway."""
+
+    def compact(self) -> None:
+        """Empty the write-ahead log, which holds pages as they were, unless somebody is just reading it."""
+        with self.errors(), self.engine.connect().execution_options(autocommitted=True) as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def size(self, connection: Connection) -> int:
+        pages, page_bytes = (
+            connection.exec_driver_sql(f"PRAGMA {what}").scalar_one() for what in ("page_count", "page_size")
+        )
+        return int(pages * page_bytes)
 
     def _writer(self) -> Engine:
         return self._immediate
@@ -72,8 +84,11 @@ def _configure(connection: Any, _record: Any) -> None:
 
 
 def _begin(connection: Connection) -> None:
+    options = connection.get_execution_options()
+    if options.get("autocommitted", False):
+        return
     # A writer takes the lock at once: a transaction that reads first and then upgrades could fail half way.
-    immediate = connection.get_execution_options().get("immediate", False)
+    immediate = options.get("immediate", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 

@@ -16,7 +16,8 @@ from server.clicking import Seen
 from server.events import Event, Mark, fold
 from server.store.database import Database, open_database
 from server.store.pages import seen
-from server.store.records import Page, Round, StoredQuery
+from server.store.people import Pseudonyms, erase
+from server.store.records import Erased, Page, Round, StoredQuery
 from server.store.rows import event_of, event_row, page_row, query_row, round_of, round_row, unpacked
 from server.store.tables import events, impressions, queries, rankings
 
@@ -34,16 +35,20 @@ class Writes:
 class Store:
     """Thread-safe. Every method raises UnavailableError where the database cannot be read or written."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, pseudonym_days: int = 0) -> None:
         self.database = database
         self.writes = Writes()
         self._counting = threading.Lock()
+        self._pseudonyms = Pseudonyms(database, pseudonym_days)
 
     @classmethod
-    def open(cls, address: str, *, missing_ok: bool = True) -> Store:
-        """The store at a `sqlite:///path` or `postgresql://` URL, made or brought up to date. Errors: those of
-        `open_database`."""
-        return cls(open_database(address, missing_ok=missing_ok))
+    def open(cls, address: str, *, pseudonym_days: int = 0, missing_ok: bool = True) -> Store:
+        """The store at a `sqlite:///path` or `postgresql://` URL, made or brought up to date.
+
+        The ids of people become pseudonyms that change every so many days; 0 keeps ids as they come. Errors: those of
+        `open_database`.
+        """
+        return cls(open_database(address, missing_ok=missing_ok), pseudonym_days)
 
     def close(self) -> None:
         self.database.close()
@@ -111,13 +116,15 @@ class Store:
         `new` records the query itself too. Returns the round with its number. Raises NotFoundError for a query that
         is neither new nor there.
         """
+        known = self._pseudonyms.of(page)
         with self._recording(query.id) as connection:
-            return _add_round(connection, query, made, page, graded, new=new)
+            return _add_round(connection, query, made, known, graded, new=new)
 
     def add_page(self, query_id: str, number: int, page: Page) -> None:
         """Record another page shown of a round. Raises NotFoundError for an unknown query."""
+        known = self._pseudonyms.of(page)
         with self._recording(query_id) as connection:
-            connection.execute(insert(impressions), [page_row(query_id, number, page)])
+            connection.execute(insert(impressions), [page_row(query_id, number, known)])
 
     def add_event(self, event: Event) -> tuple[int, bool]:
         """Record an event; returns its id and whether it had been recorded before under its idempotency key.
@@ -126,6 +133,10 @@ class Store:
         """
         with self._recording(event.query_id) as connection:
             return self._add_event(connection, event)
+
+    def erase(self, person: str) -> Erased:
+        """Forget a session, client or user: see `server.store.people.erase`."""
+        return erase(self.database, person)
 
     def rehearse(self) -> None:
         """Write and read once and take all of it back: so the first request finds no cold path and no closed door.

@@ -97,3 +97,11 @@ events: Final = Table(
     Column("impression_id", BigInteger),  # the query's newest page by then; NULL in events of schema version 2
 )
 """One row per act of a person."""
+
+salts: Final = Table(
+    "salts",
+    METADATA,
+    Column("started_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("salt", LargeBinary, nullable=False),
+)
+"""The secrets that turn ids into pseudonyms, each from its day on; `server.store.people`."""

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, text
 
+from server.store.records import Erased
+
 if TYPE_CHECKING:
     from server.store.postgres import Postgres
 
@@ -31,6 +33,11 @@ def monday(ms: int) -> int:
 
 def name_of(table: str, start: int) -> str:
     return f"{table}_{datetime.fromtimestamp(start / 1000, UTC):%Y%m%d}"
+
+
+def _start_of(name: str) -> int:
+    start = datetime.strptime(name[-8:], "%Y%m%d").replace(tzinfo=UTC)
+    return round(start.timestamp() * 1000)
 
 
 class Weeks:
@@ -53,9 +60,32 @@ class Weeks:
                     _make(connection, table, week)
         self._made.add(start)
 
-    def forget(self) -> None:
-        """Look again before the next write: partitions may be gone."""
-        self._made.clear()
+    def drop_before(self, ms: int) -> Erased:
+        """Drop every partition that ends before this time; returns how many rows were in them."""
+        engine = self._database.engine.execution_options(isolation_level="AUTOCOMMIT")
+        done = Erased()
+        with self._database.errors(), engine.connect() as connection:
+            for row in connection.execute(_PARTITIONS).all():
+                if _start_of(row.name) + WEEK_MS > ms:
+                    continue
+                rows = connection.exec_driver_sql(f"SELECT count(*) FROM {row.name}").scalar_one()
+                if row.attached:  # otherwise somebody was stopped just before the drop
+                    how = "FINALIZE" if row.pending else "CONCURRENTLY"
+                    connection.exec_driver_sql(f"ALTER TABLE {row.parent} DETACH PARTITION {row.name} {how}")
+                connection.exec_driver_sql(f"DROP TABLE {row.name}")
+                done += Erased(**{row.parent: rows})
+        self._made.clear()  # look again before the next write
+        return done
+
+
+_PARTITIONS: Final = text("""
+    SELECT relname AS name, split_part(relname, '_', 1) AS parent, inhrelid IS NOT NULL AS attached,
+        inhdetachpending AS pending
+    FROM pg_class LEFT JOIN pg_inherits ON inhrelid = pg_class.oid
+    WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace
+        AND relname ~ '^(events|impressions|rankings)_[0-9]{8}$'
+    ORDER BY right(relname, 8), relname
+""")
 
 
 def _make(connection: Connection, table: str, start: int) -> None:

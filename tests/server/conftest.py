@@ -18,6 +18,7 @@ from server.catalog import Catalog
 from server.service import Service
 from server.settings import Settings
 from server.store import Store
+from server.store.tables import METADATA
 from tests.postgres import Server, server
 
 MakeService: TypeAlias = Callable[..., Service]
@@ -40,7 +41,8 @@ def make_service_at(
     settings = Settings(home=home, default_index=default_index, **values)
     specs = specs_with(settings.pipelines, "the test")
     catalog = Catalog(indexes, specs, settings.default_index, settings.default_pipeline)
-    return Service(catalog, Store.open(settings.store_address), settings)
+    store = Store.open(settings.store_address, pseudonym_days=settings.pseudonym_days)
+    return Service(catalog, store, settings)
 
 
 @pytest.fixture(scope="session")
@@ -60,12 +62,6 @@ def client(service: Service) -> Iterator[TestClient]:
     with TestClient(app) as client:
         assert warm.wait(60)
         yield client
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Server]:
-    with server() as running:
-        yield running
 
 
 @pytest.fixture
@@ -92,3 +88,24 @@ def own(make_service: MakeService, new_index: Callable[..., Index]) -> Service:
 def own_client(own: Service) -> Iterator[TestClient]:
     with client_of(own) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    with server() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def _shared_database(postgres: Server) -> str:
+    return postgres.database("shared")
+
+
+@pytest.fixture
+def postgres_address(_shared_database: str) -> str:
+    """The address of a database whose store is empty."""
+    store = Store.open(_shared_database)
+    with store.writing() as connection:
+        connection.exec_driver_sql(f"TRUNCATE {', '.join(METADATA.tables)} RESTART IDENTITY CASCADE")
+    store.close()
+    return _shared_database

@@ -25,6 +25,7 @@ ROUTES = {
     ("put", "/v1/documents/{document_id}"),
     ("delete", "/v1/documents/{document_id}"),
     ("post", "/v1/documents:bulk"),
+    ("delete", "/v1/people/{person_id}"),
     ("get", "/v1/indexes"),
     ("get", "/v1/pipelines"),
     ("get", "/v1/interleaving"),

@@ -306,7 +306,7 @@ def test_a_ranking_is_cut_at_the_depth_of_the_settings(make_service: MakeService
 
 
 def test_every_page_shown_is_logged_with_whose_it_was(make_service: MakeService, lexical_index: Index) -> None:
-    service = make_service({"lexical": lexical_index})
+    service = make_service({"lexical": lexical_index}, pseudonym_days=0)
     with client_of(service) as client:
         first = search(client, query=QUERY, limit=2, session_id="s1", user_id="u1")
         page = search(client, query_id=first["query_id"], limit=2, offset=2, session_id="s2")

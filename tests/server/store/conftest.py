@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 
 from index.types import Ranking
 from server.store import Page, Round, Store, StoredQuery
-from server.store.tables import METADATA
-from tests.postgres import Server
+from server.store.people import DAY_MS
 
 QUERY = StoredQuery("q1", "docs", "how to open a file", 'kind == "function"')
 
@@ -29,19 +30,31 @@ def count(store: Store, table: str) -> int:
         return int(connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one())
 
 
-@pytest.fixture(scope="session")
-def _shared_database(postgres: Server) -> str:
-    return postgres.database("shared")
+class Clock:
+    """The time of the store, some days from now."""
+
+    def __init__(self) -> None:
+        self.days = 0.0
+        self._now_ns = time.time_ns()
+
+    def ns(self) -> int:
+        return self._now_ns + round(self.days * DAY_MS) * 1_000_000
+
+    def ms(self) -> int:
+        return self.ns() // 1_000_000
 
 
 @pytest.fixture
-def postgres_address(_shared_database: str) -> str:
-    """The address of a database whose store is empty."""
-    store = Store.open(_shared_database)
-    with store.writing() as connection:
-        connection.exec_driver_sql(f"TRUNCATE {', '.join(METADATA.tables)} RESTART IDENTITY CASCADE")
-    store.close()
-    return _shared_database
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("server.store.rows.time.time_ns", clock.ns)
+    return clock
+
+
+def partitions(store: Store) -> list[str]:
+    with store.reading() as connection:
+        found = connection.execute(text("SELECT relname FROM pg_class JOIN pg_inherits ON inhrelid = oid"))
+        return sorted(name for (name,) in found if name[-8:].isdigit())
 
 
 @pytest.fixture

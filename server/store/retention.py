@@ -1,0 +1,76 @@
+"""How long data is kept: rows older than a number of days go, whole weeks at once where the database can."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Select, Table, delete, exists, func, select
+
+from server.store.database import Database
+from server.store.people import DAY_MS, remove
+from server.store.records import Erased
+from server.store.rows import now_ms
+from server.store.tables import events, impressions, queries, rankings, salts
+
+_TIMES: Final[dict[str, tuple[Table, ColumnElement[int]]]] = {
+    "events": (events, events.c.received_ms),
+    "impressions": (impressions, impressions.c.shown_ms),
+    "rankings": (rankings, rankings.c.ranked_ms),
+}
+_BATCH: Final = 1_000
+"""Rows removed in one transaction: others may write in between."""
+
+
+def prune(database: Database, days: int) -> Erased:
+    """Remove what is older than `days` days: every ranking, impression and event by its own time, and a query, with
+    whatever is left of it, when it has no ranking any more. Then the salts that named nobody who is left.
+
+    Raises UnavailableError where the store cannot be written; asking again goes on where it stopped.
+    """
+    cutoff = now_ms() - days * DAY_MS
+    done = database.drop_before(cutoff)
+    for name, (table, time) in _TIMES.items():
+        while removed := _remove_oldest(database, table, time, cutoff):
+            done += Erased(**{name: removed})
+    while True:
+        with database.writing() as connection:
+            wanted = connection.execute(_forsaken(cutoff).limit(_BATCH // 10)).scalars().all()
+            if not wanted:
+                break
+            done += remove(connection, wanted)
+    with database.writing() as connection:
+        successor = select(func.max(salts.c.started_ms)).where(salts.c.started_ms <= cutoff).scalar_subquery()
+        connection.execute(delete(salts).where(salts.c.started_ms < successor))
+    database.compact()
+    return done
+
+
+def prunable(database: Database, days: int) -> Erased:
+    """What `prune` would remove by its time; queries are those that would have no ranking any more."""
+    cutoff = now_ms() - days * DAY_MS
+    kept = exists().where(rankings.c.query_id == queries.c.query_id, rankings.c.ranked_ms >= cutoff)
+    gone = select(queries.c.query_id).where(queries.c.received_ms < cutoff, ~kept)
+    with database.reading() as connection:
+        counts = {
+            name: _count(connection, select(table).where(time < cutoff)) for name, (table, time) in _TIMES.items()
+        }
+        return Erased(queries=_count(connection, gone), **counts)
+
+
+def _count(connection: Connection, rows: Select[Any]) -> int:
+    return connection.execute(select(func.count()).select_from(rows.subquery())).scalar_one()
+
+
+def _remove_oldest(database: Database, table: Table, time: ColumnElement[int], cutoff: int) -> int:
+    """Remove one batch of the rows before `cutoff`, the oldest ones; returns how many."""
+    last = select(time).where(time < cutoff).order_by(time).offset(_BATCH - 1).limit(1)
+    with database.writing() as connection:
+        bound = connection.execute(last).scalar()
+        old = time < cutoff if bound is None else time <= bound
+        return connection.execute(delete(table).where(old)).rowcount
+
+
+def _forsaken(cutoff: int) -> Select[Any]:
+    """Old queries without a ranking."""
+    ranked = exists().where(rankings.c.query_id == queries.c.query_id)
+    return select(queries.c.query_id).where(queries.c.received_ms < cutoff, ~ranked)
