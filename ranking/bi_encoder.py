@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
@@ -58,7 +57,7 @@ class BiEncoderRanker:
         """For each request the ranking by the index's vectors, and after adaptation (the same without feedback)."""
         from ranking.learning.bi_encoder import bi_encoder
 
-        end = None if self.deadline_ms is None else time.perf_counter() + self.deadline_ms / 1000
+        end = context.until(self.deadline_ms)
         model = bi_encoder(context.encoder(), self.max_tokens)
         reading = _Reading(self, model, context, end)
         return [reading.answers(*asked) for asked in with_candidates(requests, context, self.depth)]

@@ -31,8 +31,16 @@ class Context:
     one context.
     """
 
-    def __init__(self, view: View, encode: Callable[[Sequence[str]], Vectors], encoder: Callable[[], Encoder]) -> None:
+    def __init__(
+        self,
+        view: View,
+        encode: Callable[[Sequence[str]], Vectors],
+        encoder: Callable[[], Encoder],
+        deadline: float | None = None,
+    ) -> None:
+        """`deadline` is a time of `time.perf_counter`: after it the answer is what there is by then."""
         self.view = view
+        self.deadline = deadline
         self.encode_seconds = 0.0  # the time spent in the encoder so far
         self.degraded: str | None = None  # why an answer is less than it could be, None where it is not
         self.truncated = 0  # texts that a ranker has not read to their end
@@ -41,9 +49,19 @@ class Context:
         self._query_vectors: dict[tuple[Space, str], Vectors] = {}
 
     @classmethod
-    def of(cls, index: Index) -> Context:
+    def of(cls, index: Index, deadline: float | None = None) -> Context:
         """The newest committed state of an index."""
-        return cls(index.view(), index.encode, index.encoder)
+        return cls(index.view(), index.encode, index.encoder, deadline)
+
+    @property
+    def late(self) -> bool:
+        """Whether the deadline is over."""
+        return self.deadline is not None and time.perf_counter() >= self.deadline
+
+    def until(self, ms: float | None) -> float | None:
+        """The deadline of a ranker that gives itself so many milliseconds from now: never after the whole call's."""
+        own = None if ms is None else time.perf_counter() + ms / 1000
+        return min((end for end in (own, self.deadline) if end is not None), default=None)
 
     def degrade(self, reason: str) -> None:
         """Note that a ranker could not do all that it should; the first reason counts."""

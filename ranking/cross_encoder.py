@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
@@ -88,7 +87,7 @@ class CrossEncoderRanker:
         """For each request the ranking before adaptation, and after it (the same where nothing is adapted)."""
         from ranking.learning.engines import engine
 
-        end = None if self.deadline_ms is None else time.perf_counter() + self.deadline_ms / 1000
+        end = context.until(self.deadline_ms)
         reading = _Reading(self, engine(self.model, self.max_tokens), context, end)
         return reading.rank(with_candidates(requests, context, self.depth))
 

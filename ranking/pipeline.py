@@ -74,7 +74,11 @@ class Trace:
 
 
 class Pipeline:
-    """A specification at work on one index. Thread-safe; every call reads one snapshot of the index."""
+    """A specification at work on one index. Thread-safe; every call reads one snapshot of the index.
+
+    Where the context has a deadline, a stage that would begin after it is left out: its candidates stay as they came,
+    and a stage that retrieves on its own brings nothing, unless it is the first.
+    """
 
     def __init__(self, spec: PipelineSpec, index: Index) -> None:
         self.spec, self.index = spec, index
@@ -162,7 +166,10 @@ class _Run:
             if isinstance(stage.does, Ranker):
                 candidates = inputs[0] if inputs else [request.candidates for request in self.requests]
                 asked = [_asked(stage.does, *pair) for pair in zip(self.requests, candidates, strict=True)]
-                if isinstance(stage.does, Adapting):
+                if self.done and self.context.late:  # something is ranked already: the cheaper ranking stands
+                    self.context.degrade("deadline")
+                    self.done[stage.key] = [request.candidates or Ranking.empty() for request in asked]
+                elif isinstance(stage.does, Adapting):
                     both = stage.does.rank_both(asked, self.context)
                     self.before[stage.key] = [before for before, _ in both]
                     self.done[stage.key] = [after for _, after in both]

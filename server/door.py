@@ -11,12 +11,14 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 from pydantic import BaseModel
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from server.gauges import Gauges
 from server.guard import Guard
 from server.health import Health
 from server.keys import Keys
+from server.patience import Patience
 from server.problems import NotReadyError
 from server.schemas import Problem
 from server.service import Service
@@ -73,11 +75,23 @@ class Door:
     """Does a route's work in a thread and writes the answer there, too."""
 
     def __init__(self, house: House, request: Request) -> None:
-        self._house, self._request = house, request
+        self._house, self._request, self._arrived = house, request, time.perf_counter()
         self.service = house.ready()
 
-    async def answer(self, work: Callable[[], A], status: Callable[[A], int] = lambda _: 200) -> Response:
-        """The result of `work` as JSON; None as 204."""
+    def patience(self, deadline_ms: int | None) -> Patience:
+        """For how long this request's client waits, if it wishes so many milliseconds."""
+        return Patience.of(deadline_ms, self._house.settings.max_deadline_ms, self._arrived)
+
+    async def answer(
+        self,
+        work: Callable[[], A],
+        status: Callable[[A], int] = lambda _: 200,
+        patience: Patience | None = None,
+    ) -> Response:
+        """The result of `work` as JSON; None as 204.
+
+        With `patience` the work is given up when the client goes away. Raises ClientDisconnect then.
+        """
         watch, asked = self._house.watch, time.perf_counter()
 
         def response() -> Response:
@@ -88,11 +102,29 @@ class Door:
                 return Response(status_code=204)
             return Response(result.model_dump_json(), status(result), media_type="application/json")
 
-        return await self._house.workers.run(response)
+        if patience is None:
+            return await self._house.workers.run(response)
+        working = asyncio.ensure_future(self._house.workers.run(response))
+        leaving = asyncio.ensure_future(_gone(self._request))
+        try:
+            await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return await working
+            patience.end()
+            raise ClientDisconnect
+        finally:
+            working.cancel()
+            leaving.cancel()
 
     async def run(self, work: Callable[[], None]) -> None:
         """Work that answers nothing yet."""
         await self._house.workers.run(work)
+
+
+async def _gone(request: Request) -> None:
+    """Waits until the client has closed the connection. Its body has been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def the_house(request: Request) -> House:

@@ -27,6 +27,7 @@ TITLES: Final[Mapping[str, str]] = {
     "unavailable": "Something that is needed is not available",
     "not-ready": "The service is warming up",
     "busy": "The service is busy",
+    "late": "There was no time left for the request",
     "overloaded": "More is asked for than there is room for",
     "too-often": "Too many requests",
     "unauthorized": "An API key is needed",

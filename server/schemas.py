@@ -106,6 +106,13 @@ class SearchRequest(Body):
         default=[], max_length=1000, description="what is known already about some documents"
     )
     exclude_feedback: bool = Field(default=False, description="leave documents with feedback out of the answer")
+    deadline_ms: int | None = Field(
+        default=None,
+        ge=1,
+        le=3_600_000,
+        description="answer within so many milliseconds, waiting included, by a cheaper ranking (`degraded`: deadline) "
+        "if need be; the setting max_deadline_ms bounds it",
+    )
 
 
 class FeedbackLine(Answer):

@@ -26,6 +26,7 @@ from server.catalog import Catalog
 from server.clicking import ClickReader
 from server.events import Event, Mark, as_feedback, fold
 from server.experiments import Experiments
+from server.patience import Patience
 from server.schemas import SearchAnswer, SearchRequest
 from server.settings import Settings
 from server.store import Round, Store, StoredQuery, unknown_query
@@ -42,19 +43,27 @@ class Searching:
         self._experiments = Experiments(settings, catalog.specs)
         self._clicks = ClickReader(settings.click_model)
 
-    def search(self, ask: SearchRequest) -> SearchAnswer:
+    def search(self, ask: SearchRequest, patience: Patience | None = None) -> SearchAnswer:
         """A first ranking, a new round with all feedback so far, or a page of the newest round.
 
-        `timings_ms` holds every stage, `encode` (the query), `store`, `hits` (titles, passages) and `total`.
-        Raises InputError for a request that contradicts itself or its query, NotFoundError for unknown names, and
-        UnavailableError where the store cannot record the answer: what is not recorded is not shown.
+        `timings_ms` holds every stage, `encode` (the query), `store`, `hits` (titles, passages) and `total`. Whose
+        `patience` comes to its end gets what is ranked by then, without passages.
+        Raises InputError for a request that contradicts itself or its query, NotFoundError for unknown names,
+        UnavailableError where the store cannot record the answer: what is not recorded is not shown; LateError where
+        the deadline is over at the beginning, and ClientDisconnect where nobody waits for the answer any more.
         """
         start = time.perf_counter()
+        patience = patience or Patience.of(ask.deadline_ms, self._settings.max_deadline_ms)
+        patience.begin()
         if ask.query_id is None:
-            shown = self._ranked(ask, self._asked(ask), None)
+            shown = self._ranked(ask, self._asked(ask), None, patience)
         else:
             query, newest = self._continued(ask)
-            shown = self._ranked(ask, query, newest) if ask.offset == 0 else self._page(ask, query, newest)
+            shown = self._ranked(ask, query, newest, patience) if ask.offset == 0 else self._page(ask, query, newest)
+        if patience.over and ask.highlight:
+            shown = replace(
+                shown, ask=ask.model_copy(update={"highlight": False}), degraded=shown.degraded or "deadline"
+            )
         ready = time.perf_counter()
         page = answer(shown)
         timings = {**page.timings_ms, "hits": _since(ready), "total": _since(start)}
@@ -116,14 +125,14 @@ class Searching:
                 )
         return query, newest
 
-    def _ranked(self, ask: SearchRequest, query: StoredQuery, newest: Round | None) -> Shown:
+    def _ranked(self, ask: SearchRequest, query: StoredQuery, newest: Round | None, patience: Patience) -> Shown:
         """Rank with everything that is known, and record the round. `newest` is None for a new question."""
         _, index = self._catalog.index(query.index)
         duel = self._experiments.duel(ask, query.id, working(self._catalog.specs, index))
         with about("pipeline"):
             wanted = duel.first if duel else ask.pipeline or (newest.pipeline if newest else None)
             pipeline = self._catalog.pipeline(wanted, index)
-        context = Context.of(index)
+        context = Context.of(index, patience.ranking_ends)
         condition = _condition(query, context.view)
         graded = _graded(query.id, ask, context.view)
         marks = (self._store.marks(query.id) if newest else {}) | fold(graded)
@@ -140,7 +149,7 @@ class Searching:
         if duel:  # an experiment must not cost the searcher the answer
             with suppress(ClickwiseError):
                 other = self._catalog.pipeline(duel.second, index).rank([request], context)[0]
-        if duel and other is not None:
+        if duel and other is not None and not context.degraded:  # who ran out of time did not fight
             trial = self._experiments.fought(duel, trace.ranking, other, ask.limit, query.id)
         else:
             duel = None
@@ -154,6 +163,7 @@ class Searching:
             feedback=tuple(known),
             stages=trace.stages if ask.explain else None,
         )
+        patience.check()
         start = time.perf_counter()
         shown = page_of(ask, made.ranking)
         page = replace(shown, arm=trial.arm, propensities=trial.propensities, credits=trial.credits)

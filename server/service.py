@@ -9,6 +9,7 @@ from server.catalog import Catalog
 from server.documents import Documents
 from server.duels import interleaving
 from server.events import Event
+from server.patience import Patience
 from server.schemas import (
     FeedbackAnswer,
     FeedbackRequest,
@@ -50,9 +51,9 @@ class Service:
             index.warm_up()
             self._searching.rehearse(name)
 
-    def search(self, ask: SearchRequest) -> SearchAnswer:
+    def search(self, ask: SearchRequest, patience: Patience | None = None) -> SearchAnswer:
         """See `Searching.search`."""
-        return self._searching.search(ask)
+        return self._searching.search(ask, patience)
 
     def feedback(self, ask: FeedbackRequest) -> FeedbackAnswer:
         """Record what a person did; durable on return, and known to the query's next round.

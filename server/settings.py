@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     max_waiting: int = Field(
         default=64, ge=0, description="requests that may wait for a thread before others are turned away"
     )
+    max_deadline_ms: int = Field(
+        default=10_000, ge=1, description="milliseconds after which a search is answered with what is ranked by then"
+    )
     depth: int = Field(
         default=1000, ge=10, le=10_000, description="documents re-ranked, kept and paged through per round"
     )

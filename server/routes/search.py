@@ -15,7 +15,8 @@ router = APIRouter(prefix="/v1", tags=["search"], route_class=Guarded)
 @router.post("/search", response_model=SearchAnswer, responses=problems(400, 404, 413, 422, 503))
 async def search(ask: SearchRequest, door: TheDoor) -> Response:
     """Ask something (`query`), or have it ranked again with all feedback so far (`query_id`)."""
-    return await door.answer(lambda: door.service.search(ask))
+    patience = door.patience(ask.deadline_ms)
+    return await door.answer(lambda: door.service.search(ask, patience), patience=patience)
 
 
 @router.post(

@@ -111,6 +111,8 @@ def test_the_default_pipelines_rank_together_as_alone(dense_index: Index, encode
     made = [build_pipeline(name, load_specs(), dense_index) for name in load_specs() if name != "bi-ft"]
     requests = [Request(QUERY, JUDGED), Request(Query("r", "boat")), Request(Query("s", ""), JUDGED)]
     alone = [one.rank(requests) for one in made]
+    fresh = Index.open(dense_index.path, encoder=encoder)  # one that remembers no query
+    made = [build_pipeline(one.name, load_specs(), fresh) for one in made]
     calls = encoder.calls
     assert [[trace.ranking for trace in traces] for traces in rank_together(made, requests)] == alone
     assert encoder.calls == calls + 1  # all queries in one go, once for all pipelines
@@ -139,13 +141,14 @@ def test_all_stages_of_a_call_read_one_snapshot(new_index: Callable[..., Index])
 
 def test_a_query_is_encoded_once_and_only_where_it_is_needed(dense_index: Index, encoder: HashingEncoder) -> None:
     requests = [Request(QUERY, JUDGED), Request(Query("other", QUERY.text)), Request(Query("silent", "the of"), JUDGED)]
+    index = Index.open(dense_index.path, encoder=encoder)  # one that remembers no query
     calls = encoder.calls
-    build_pipeline("bm25-qe", load_specs(), dense_index).rank(requests)
+    build_pipeline("bm25-qe", load_specs(), index).rank(requests)
     assert encoder.calls == calls
-    (trace, *_) = build_pipeline("fused", load_specs(), dense_index).trace(requests)
+    (trace, *_) = build_pipeline("fused", load_specs(), index).trace(requests)
     assert encoder.calls == calls + 1
     assert trace.timings_ms["encode"] >= 0
-    build_pipeline("fused", load_specs(), dense_index).rank([requests[2]])
+    build_pipeline("fused", load_specs(), index).rank([requests[2]])
     assert encoder.calls == calls + 1  # a query that says nothing is not encoded
 
 
