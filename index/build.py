@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import TracebackType
 from typing import Literal
 
 import numpy as np
@@ -19,13 +20,15 @@ from index.errors import ConflictError, InputError
 from index.fields import FIELD_TYPES, FieldType, check_fields, extend_schema
 from index.index import LUCENE, chunks
 from index.java import anserini_jar
-from index.lucene_writer import LuceneWriter
+from index.lucene_writer import BUFFER_MB, LuceneWriter
 from index.manifest import EncoderInfo, Manifest, SpaceInfo
-from index.space import Space, SpaceKind
+from index.sharded.workers import THREADS
+from index.space import Moments, Space, SpaceKind
 from index.types import Document, check_id
 from index.vector_view import CONDITIONED, DENSE, RAW
 from index.vectors import VectorFile
 
+MOST_SHARDS = 1_000
 _BLOCK = 16_384  # vectors conditioned at a time
 
 
@@ -38,6 +41,7 @@ class BuildOptions:
     conditioning, whitening: the kind of embedding space and its `a` (`index.space`).
     dense: FAISS "flat" or "hnsw"; None chooses by size.
     overwrite: build a new generation where there is an index already.
+    shards: the number of shards to divide the documents among; None for an index that is one whole.
     """
 
     analyzer: str = DEFAULT
@@ -51,6 +55,7 @@ class BuildOptions:
     dense: Literal["flat", "hnsw"] | None = None
     overwrite: bool = False
     source: str = ""
+    shards: int | None = None
 
     def __post_init__(self) -> None:
         check_analyzer(self.analyzer)
@@ -72,6 +77,9 @@ class BuildOptions:
             if kind not in FIELD_TYPES:
                 raise InputError(f"Field {name!r} cannot be a {kind!r}.", f"The types are: {', '.join(FIELD_TYPES)}.")
 
+        if self.shards is not None and not 1 <= self.shards <= MOST_SHARDS:
+            raise InputError(f"An index cannot have {self.shards} shards.", f"Use a number from 1 to {MOST_SHARDS}.")
+
     def searched(self) -> tuple[str, ...]:
         return ("contents", "title") if self.layout == "multifield" else ("contents",)
 
@@ -83,12 +91,14 @@ def build_index(
     *,
     encoder: Encoder | None = None,
     on_progress: Callable[[int], None] | None = None,
+    engine: str = THREADS,
 ) -> Manifest:
     """Build a new generation of the index at `path` and make it the current one.
 
     `encoder` gives the documents vectors; None builds an index for BM25 only. `on_progress` is called with the number
-    of documents done since its last call. Until the last moment nothing changes for those who use the index; an error,
-    an interrupt or a kill leaves the previous generation as it was.
+    of documents done since its last call. Shards are built side by side where `engine` says (`index.sharded.workers`),
+    in processes and on Ray with the encoder loaded anew by its name. Until the last moment nothing changes for those
+    who use the index; an error, an interrupt or a kill leaves the previous generation as it was.
 
     Raises ConflictError where there is an index already and `options.overwrite` is not set or another process writes,
     InputError for a duplicate or unusable id or field value, UnavailableError where the disk is full or read-only.
@@ -97,67 +107,103 @@ def build_index(
     if not options.overwrite and (path / "current").exists():
         raise ConflictError(f"There is an index at {path} already.", "Build a new generation of it with --overwrite.")
     with generations.writing(path), generations.new_generation(path) as (name, directory):
-        schema: dict[str, FieldType] = dict(options.fields)
-        manifest = _manifest(name, options, encoder)
-        raw = VectorFile(directory / RAW, encoder.dimension) if encoder else None
-        seen: set[str] = set()
-        with LuceneWriter(directory / LUCENE, manifest, create=True) as writer:
+        if options.shards is not None:
+            from index.sharded.building import build_shards
+
+            return build_shards(name, directory, documents, options, encoder, on_progress, engine)
+        fields: dict[str, FieldType] = dict(options.fields)
+        with Part(name, directory, options, encoder) as part:
             for chunk in chunks(documents):
-                first = -1
-                if encoder and raw:
-                    first = raw.append(encoder.encode([document.contents for document in chunk]))
-                for offset, document in enumerate(chunk):
-                    _check(document, seen, schema)
-                    writer.add(document, first + offset if raw else -1, schema)
+                for document in chunk:
+                    check(document, fields)
+                part.add(chunk, fields)
                 if on_progress:
                     on_progress(len(chunk))
-            writer.merge()
-            writer.commit(len(seen) if raw else 0, schema)
-        space, dense = _vectors(directory, raw, len(seen), options) if raw else (None, None)
-        manifest = _manifest(name, options, encoder, schema, len(seen), space, dense)
-        with generations.file_errors("the manifest", directory):
-            manifest.save(directory)
-    return manifest
+            moments = part.written(fields)
+        return part.finish(fields, Space.of(moments, options.conditioning, options.whitening) if moments else None)
 
 
-def _check(document: Document, seen: set[str], schema: dict[str, FieldType]) -> None:
+def check(document: Document, fields: dict[str, FieldType]) -> None:
+    """Take the types of the document's fields in. Raises InputError for what cannot be stored."""
     check_id(document.id)
-    if document.id in seen:
-        raise InputError(f"Two documents have the id {document.id!r}.", "Give every document an id of its own.")
-    seen.add(document.id)
-    extend_schema(schema, document)
-    check_fields(schema, document)
+    extend_schema(fields, document)
+    check_fields(fields, document)
 
 
-def _vectors(
-    directory: Path, raw: VectorFile, rows: int, options: BuildOptions
-) -> tuple[SpaceInfo, Literal["flat", "hnsw"]]:
-    """Fit the space, write the conditioned vectors, and for many documents the FAISS graph."""
-    from index.dense import DenseIndex, kind_for
+class Part:
+    """A generation under way in one directory: the documents first; then, when the space of all vectors is known, what
+    is made with it. A context manager around the first half."""
 
-    stored = raw.open(rows)
-    space = Space.fit(stored, options.conditioning, options.whitening)
-    space.save(directory)
-    conditioned = raw
-    if space.kind != "none":
-        conditioned = VectorFile(directory / CONDITIONED, raw.dimension)
-        for start in range(0, rows, _BLOCK):
-            conditioned.append(space.apply(stored[start : start + _BLOCK]))
-    kind = options.dense or kind_for(rows)
-    if kind == "hnsw" and rows:
-        DenseIndex.build(conditioned.open(rows), kind=kind).save(directory / DENSE)
-    return SpaceInfo(space.kind, space.a, space.digest), kind
+    def __init__(
+        self, name: str, directory: Path, options: BuildOptions, encoder: Encoder | None, buffer_mb: float = BUFFER_MB
+    ) -> None:
+        self._name, self._directory, self._options, self._encoder = name, directory, options, encoder
+        self._seen: set[str] = set()
+        self._raw = VectorFile(directory / RAW, encoder.dimension) if encoder else None
+        empty = manifest_of(name, options, encoder)
+        self._writer = LuceneWriter(directory / LUCENE, empty, create=True, buffer_mb=buffer_mb)
+
+    def __enter__(self) -> Part:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.__exit__(kind, error, trace)
+
+    def add(self, documents: Sequence[Document], fields: Mapping[str, FieldType]) -> None:
+        """Write documents, with the types of all their fields. Raises InputError for an id that was there before."""
+        for document in documents:
+            if document.id in self._seen:
+                raise InputError(f"Two documents have the id {document.id!r}.", "Give every document an id of its own.")
+            self._seen.add(document.id)
+        first = -1
+        if self._encoder and self._raw:
+            first = self._raw.append(self._encoder.encode([document.contents for document in documents]))
+        for offset, document in enumerate(documents):
+            self._writer.add(document, first + offset if self._raw else -1, fields)
+
+    def written(self, fields: Mapping[str, FieldType]) -> Moments | None:
+        """All documents are there. Gives the moments of their vectors, None without an encoder."""
+        self._writer.merge()
+        self._writer.commit(len(self._seen) if self._raw else 0, fields)
+        return Moments.of(self._raw.open(len(self._seen)), self._options.conditioning) if self._raw else None
+
+    def finish(self, fields: Mapping[str, FieldType], space: Space | None) -> Manifest:
+        """Write the conditioned vectors, for many documents the FAISS graph, and the manifest."""
+        kind = None if space is None else self._condition(space)
+        manifest = manifest_of(self._name, self._options, self._encoder, fields, len(self._seen), space, kind)
+        with generations.file_errors("the manifest", self._directory):
+            manifest.save(self._directory)
+        return manifest
+
+    def _condition(self, space: Space) -> Literal["flat", "hnsw"]:
+        from index.dense import DenseIndex, kind_for
+
+        assert self._raw is not None
+        space.save(self._directory)
+        conditioned = self._raw
+        if space.kind != "none":
+            stored = self._raw.open(len(self._seen))
+            conditioned = VectorFile(self._directory / CONDITIONED, self._raw.dimension)
+            for start in range(0, len(self._seen), _BLOCK):
+                conditioned.append(space.apply(stored[start : start + _BLOCK]))
+        kind = self._options.dense or kind_for(len(self._seen))
+        if kind == "hnsw" and len(self._seen):
+            DenseIndex.build(conditioned.open(len(self._seen)), kind=kind).save(self._directory / DENSE)
+        return kind
 
 
-def _manifest(
+def manifest_of(
     name: str,
     options: BuildOptions,
     encoder: Encoder | None,
-    schema: Mapping[str, FieldType] | None = None,
+    fields: Mapping[str, FieldType] | None = None,
     documents: int = 0,
-    space: SpaceInfo | None = None,
+    space: Space | None = None,
     dense: Literal["flat", "hnsw"] | None = None,
 ) -> Manifest:
+    """What a generation is made of, by the options that it is built with."""
     return Manifest(
         generation=name,
         analyzer=options.analyzer,
@@ -165,7 +211,7 @@ def _manifest(
         boosts={field_name: options.boosts.get(field_name, 1.0) for field_name in options.searched()},
         k1=options.k1,
         b=options.b,
-        fields=dict(schema or {}),
+        fields=dict(fields or {}),
         documents=documents,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions={
@@ -174,7 +220,8 @@ def _manifest(
             "python": sys.version.split()[0],
         },
         encoder=EncoderInfo(encoder.name, encoder.checksum, encoder.dimension, encoder.max_tokens) if encoder else None,
-        space=space,
+        space=SpaceInfo(space.kind, space.a, space.digest) if space else None,
         dense=dense,
         source=options.source,
+        shards=options.shards,
     )

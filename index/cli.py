@@ -37,6 +37,12 @@ class Conditioning(StrEnum):
     whitened = "whitened"
 
 
+class Engine(StrEnum):
+    threads = "threads"
+    processes = "processes"
+    ray = "ray"
+
+
 class OnError(StrEnum):
     stop = "stop"
     skip = "skip"
@@ -93,6 +99,12 @@ def build(
     conditioning: Annotated[
         Conditioning, typer.Option(help="How the embedding space is evened out.")
     ] = Conditioning.whitened,
+    shards: Annotated[
+        int | None, typer.Option(min=1, help="Divide the documents among so many shards, built side by side.")
+    ] = None,
+    engine: Annotated[
+        Engine, typer.Option(help="Where shards are built: in threads, in processes, or on a Ray cluster.")
+    ] = Engine.processes,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the index of that name.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -123,12 +135,18 @@ def build(
         conditioning=conditioning.value,
         overwrite=overwrite,
         source="python documentation" if python_docs else source or "",
+        shards=shards,
     )
     documents, report = _documents(source, python_docs, source_format, column, on_error)
     began = time.monotonic()
     with Progress("Indexing") as progress:
         manifest = build_index(
-            path, documents, options, encoder=_encoder(encoder, max_tokens), on_progress=progress.advance
+            path,
+            documents,
+            options,
+            encoder=_encoder(encoder, max_tokens),
+            on_progress=progress.advance,
+            engine=engine.value,
         )
     seconds = time.monotonic() - began
     if as_json:
@@ -136,7 +154,8 @@ def build(
         _print_json({**answer, **_counts(report), "manifest": asdict(manifest)})
         return
     _say_what_was_bad(report)
-    typer.echo(f"Built {path}: {manifest.documents:,} documents in {seconds:.1f} s.")
+    among = f" in {shards} shards" if shards else ""
+    typer.echo(f"Built {path}: {manifest.documents:,} documents{among} in {seconds:.1f} s.")
     if not manifest.documents:
         typer.echo("The source holds no documents: check that it is the right one.", err=True)
 
@@ -189,9 +208,11 @@ def info(context: typer.Context, index: Named, home: Home = None, as_json: Json 
     opened = _open(_located(context, index, home))
     view, manifest = opened.view(), opened.manifest
     size = sum(file.stat().st_size for file in opened.path.rglob("*") if file.is_file())
+    shards = opened.shards()
     if as_json:
         answer = {"index": opened.name, "path": str(opened.path), "documents": view.documents, "bytes": size}
-        _print_json({**answer, "fields": view.fields, "manifest": asdict(manifest)})
+        described = {"shards": [asdict(shard) for shard in shards]} if shards else {}
+        _print_json({**answer, "fields": view.fields, **described, "manifest": asdict(manifest)})
         return
     model, space = manifest.encoder, manifest.space
     searched = ", ".join(f"{name} x{boost:g}" for name, boost in manifest.boosts.items())
@@ -206,6 +227,10 @@ def info(context: typer.Context, index: Named, home: Home = None, as_json: Json 
         if model
         else "none",
     }
+    if shards:
+        rows["shards"] = str(len(shards))
+        for shard in shards:
+            rows[f"  {shard.number}"] = f"{shard.documents:,} documents, {max(shard.bytes / 2**20, 0.1):.1f} MB"
     typer.echo(opened.name)
     for label, value in rows.items():
         typer.echo(f"  {label:<12}{value}")

@@ -16,7 +16,7 @@ from typing import Literal, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from index.errors import InputError, NotFoundError, UnavailableError
+from index.errors import ConflictError, InputError, NotFoundError, UnavailableError
 
 Precision: TypeAlias = Literal["auto", "fp32", "bf16"]
 
@@ -86,6 +86,17 @@ def load_encoder(name: str = "default", *, precision: Precision = "auto", max_to
             f"The model {known_as!r} could not be loaded: {_first_line(error)}",
             "It has to be a sentence-transformers model with its weights in safetensors.",
         ) from error
+
+
+def load_again(name: str, checksum: str, max_tokens: int, bf16: bool) -> Encoder:
+    """The encoder that was pickled in another process. Raises ConflictError where its name means other weights here."""
+    encoder = load_encoder(name, precision="bf16" if bf16 else "fp32", max_tokens=max_tokens)
+    if encoder.checksum != checksum:
+        raise ConflictError(
+            f"The model {name!r} has other weights here ({encoder.checksum[:12]}…) than where it was sent from.",
+            "Install the same model on all machines.",
+        )
+    return encoder
 
 
 def locate(name: str) -> tuple[Path, str]:

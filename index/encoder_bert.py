@@ -33,6 +33,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn.functional import embedding, gelu, layer_norm, linear, normalize, scaled_dot_product_attention
 
+from index.encoder import Encoder, load_again
 from index.encoder_batches import batches, readable
 from index.vectors import Single
 
@@ -75,7 +76,7 @@ class BertEncoder:
     ) -> None:
         self.name, self.checksum = name, checksum
         self.max_tokens = min(shape.max_tokens, max_tokens or shape.max_tokens)
-        self._shape = shape
+        self._shape, self._bf16 = shape, bf16
         self._tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self.max_tokens)
@@ -87,6 +88,10 @@ class BertEncoder:
         self._norm = weights.affine("embeddings.LayerNorm")
         self._layers = weights.layers()
         self.dimension = int(self._words.shape[1])
+
+    def __reduce__(self) -> tuple[Callable[..., Encoder], tuple[str, str, int, bool]]:
+        """In a pickle it is its name: whoever reads that loads the model."""
+        return load_again, (self.name, self.checksum, self.max_tokens, self._bf16)
 
     def encode(
         self, texts: Sequence[str], *, on_progress: Callable[[int], None] | None = None

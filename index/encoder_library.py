@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from index.encoder import Encoder, load_again
 from index.encoder_batches import batches, readable
 
 _TOKENS = 8_192  # a batch, padding included
@@ -29,6 +30,10 @@ class LibraryEncoder:
         longest = int(self._model.max_seq_length or _MAX_TOKENS)
         self.max_tokens = self._model.max_seq_length = min(longest, max_tokens or longest)
         self.dimension = int(self._run([""]).shape[1])
+
+    def __reduce__(self) -> tuple[Callable[..., Encoder], tuple[str, str, int, bool]]:
+        """In a pickle it is its name: whoever reads that loads the model."""
+        return load_again, (self.name, self.checksum, self.max_tokens, self._bf16)
 
     def encode(
         self, texts: Sequence[str], *, on_progress: Callable[[int], None] | None = None

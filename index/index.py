@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -16,44 +14,21 @@ import numpy.typing as npt
 from index import generations
 from index.encoder import Encoder
 from index.errors import ConflictError, InputError, UnavailableError
-from index.fields import FieldType, check_fields, extend_schema
+from index.fields import check_fields, extend_schema
+from index.generation import LUCENE, Change, Generation, changing
 from index.generations import Current
-from index.lexical import LexicalQuery, LexicalView, open_reader
-from index.lucene_writer import LuceneWriter
+from index.lexical import LexicalQuery
 from index.manifest import Manifest
 from index.metric import Metric
-from index.metric import remove as forget_metric
 from index.query_vectors import QueryVectors
+from index.sharded.generation import ShardedChange, ShardedGeneration, changing_shards
+from index.sharded.shard import ShardInfo
+from index.sharded.workers import PATIENCE, THREADS
 from index.types import Document, check_id
-from index.vector_view import GenerationVectors, VectorView
+from index.view import View
 
-LUCENE = "lucene"
+__all__ = ["LUCENE", "Index", "View", "chunks"]
 CHUNK = 1_024  # documents embedded at a time: enough to sort by length
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class View:
-    """One commit of the index. Immutable and thread-safe: all stages of a request read the same one."""
-
-    generation: str
-    commit: int
-    lexical: LexicalView
-    vectors: VectorView | None
-    fields: dict[str, FieldType]
-
-    @property
-    def documents(self) -> int:
-        """How many documents live."""
-        return self.lexical.documents_count
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Open:
-    """What stays the same while one generation serves."""
-
-    manifest: Manifest
-    directory: Path
-    vectors: GenerationVectors | None
 
 
 class Index:
@@ -63,71 +38,78 @@ class Index:
     directory's lock for as long as they last, and are durable when they return.
     """
 
-    def __init__(self, path: Path, encoder: Encoder | None = None) -> None:
+    def __init__(
+        self, path: Path, encoder: Encoder | None = None, *, engine: str = THREADS, patience: float = PATIENCE
+    ) -> None:
         self.path = path
         self.name = path.name
         self._encoder = encoder
+        self._engine, self._patience = engine, patience
         self._lock = threading.RLock()
         self._encoder_lock = threading.Lock()
         self._asked = QueryVectors()
         self._stamp = generations.stamp(path)
-        self._open, self._view = self._opened(generations.read_current(path))
+        self._current = generations.read_current(path)
+        self._generation = self._opened(self._current)
 
     @classmethod
-    def open(cls, path: Path, *, encoder: Encoder | None = None) -> Index:
+    def open(
+        cls, path: Path, *, encoder: Encoder | None = None, engine: str = THREADS, patience: float = PATIENCE
+    ) -> Index:
         """Open an index; `encoder` replaces loading the one named in the manifest.
 
+        For an index in shards `engine` says where they are searched (`index.sharded.workers`): in "threads" of this
+        process, in "processes" of this machine, or on "ray", and `patience` how many seconds one is waited for.
         Raises NotFoundError where there is no index, ConflictError where its format, its damage or its encoder
-        forbids using it.
+        forbids using it, UnavailableError where a shard does not come up.
         """
         generations.read_current(path)
-        return cls(path, encoder)
+        return cls(path, encoder, engine=engine, patience=patience)
 
     @property
     def manifest(self) -> Manifest:
-        return self._open.manifest
+        return self._generation.manifest
 
     def view(self) -> View:
         """The newest commit. Costs a microsecond where nothing has changed."""
-        stamp = generations.stamp(self.path)
-        if stamp != self._stamp:
+        if generations.stamp(self.path) != self._stamp:
             with self._lock:
-                self._refresh(generations.stamp(self.path))
-        return self._view
+                self._refresh()
+        return self._generation.view()
 
     def upsert(self, documents: Iterable[Document], on_progress: Callable[[int], None] | None = None) -> int:
         """Add documents, replacing those of the same id; all of them or none. Durable on return; gives their number.
 
-        Of several documents with one id the last stays. Raises InputError for an id or field value that cannot be
-        stored, ConflictError where another process writes, UnavailableError where the disk is full or read-only.
+        Of several documents with one id the last stays. In an index in shards a disk that fills up, or a kill, between
+        the commits of two shards leaves the change in some: the same call again completes it. Raises InputError for an
+        id or field value that cannot be stored, ConflictError where another process writes, UnavailableError where
+        the disk is full or read-only.
         """
         count = 0
-        with self._writing() as (opened, view, rows):
-            schema, committed = dict(view.fields), rows
-            with LuceneWriter(opened.directory / LUCENE, opened.manifest) as writer:
-                for chunk in chunks(documents):
-                    for document in chunk:
-                        check_id(document.id)
-                        extend_schema(schema, document)
-                        check_fields(schema, document)
-                    numbers = self._append(opened, chunk, rows if rows == committed else None)
-                    for document, row in zip(chunk, numbers, strict=True):
-                        writer.put(document, row, schema)
-                    rows += len(chunk) if opened.vectors else 0
-                    count += len(chunk)
-                    if on_progress:
-                        on_progress(len(chunk))
-                writer.commit(rows, schema)
+        with self._changing() as change:
+            fields, embeds = dict(change.fields), self.manifest.encoder is not None
+            for chunk in chunks(documents):
+                for document in chunk:
+                    check_id(document.id)
+                    extend_schema(fields, document)
+                    check_fields(fields, document)
+                vectors = self.encoder().encode([document.contents for document in chunk]) if embeds else None
+                change.put(chunk, vectors, fields)
+                count += len(chunk)
+                if on_progress:
+                    on_progress(len(chunk))
+            change.commit(fields)
         return count
 
     def delete(self, ids: Iterable[str]) -> int:
         """Delete documents by id. Durable on return; gives how many there were."""
-        with self._writing() as (opened, view, rows):
-            existing = [doc for doc in dict.fromkeys(ids) if doc in view.lexical]
+        with self._changing() as change:
+            lexical = self._generation.view().lexical
+            wanted = list(dict.fromkeys(ids))
+            existing = [doc for doc, held in zip(wanted, lexical.holds(wanted), strict=True) if held]
             if existing:
-                with LuceneWriter(opened.directory / LUCENE, opened.manifest) as writer:
-                    writer.delete(existing)
-                    writer.commit(rows, view.fields)
+                change.delete(existing)
+                change.commit(change.fields)
         return len(existing)
 
     def learn(self, metric: Metric | None) -> None:
@@ -135,16 +117,17 @@ class Index:
 
         Raises ConflictError where another process writes, or where it was learned on other vectors than this index's.
         """
-        with self._writing() as (opened, _, _):
-            if opened.vectors is None:
+        with self._changing() as change:
+            vectors = self._generation.view().vectors
+            if vectors is None:
                 raise InputError(f"The index {self.name!r} has no vectors.", "Build it with an encoder.")
-            if metric is not None and metric.space != opened.vectors.space.digest:
+            if metric is not None and metric.space != vectors.space_digest:
                 raise ConflictError("The metric was learned on other vectors.", "Train it on the index as it is now.")
-            with generations.file_errors("the learned metric", opened.directory):
-                if metric is None:
-                    forget_metric(opened.directory)
-                else:
-                    metric.save(opened.directory)
+            change.learn(metric)
+
+    def shards(self) -> list[ShardInfo]:
+        """What each shard holds; empty for an index that is one whole."""
+        return self._generation.shards()
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Raw vectors of queries, (n, dimension), L2-normalised. Raises UnavailableError where the index has none.
@@ -184,48 +167,40 @@ class Index:
             view.vectors.nearest(vectors, 10)
 
     def close(self) -> None:
-        """Nothing has to be closed: the operating system and the garbage collector free what is held."""
+        """End the workers of an index in shards. Another index has nothing to be closed."""
+        self._generation.close()
 
-    def _refresh(self, stamp: tuple[int, int]) -> None:
+    def _opened(self, current: Current) -> Generation | ShardedGeneration:
+        manifest = Manifest.load(generations.generation_path(self.path, current.generation))
+        if self._encoder is not None:
+            _check_encoder(manifest, self._encoder)
+        if manifest.shards is None:
+            return Generation(self.path, current, manifest)
+        return ShardedGeneration(self.path, current, manifest, engine=self._engine, patience=self._patience)
+
+    def _refresh(self) -> None:
+        stamp = generations.stamp(self.path)
         if stamp == self._stamp:
             return
         current = generations.read_current(self.path)
-        self._open, self._view = self._opened(current, self._open, self._view)
-        self._stamp = stamp
-
-    def _opened(self, current: Current, opened: _Open | None = None, view: View | None = None) -> tuple[_Open, View]:
-        if opened is None or view is None or current.generation != view.generation:
-            directory = generations.generation_path(self.path, current.generation)
-            manifest = Manifest.load(directory)
-            if self._encoder is not None:
-                _check_encoder(manifest, self._encoder)
-            vectors = GenerationVectors(directory, manifest) if manifest.encoder else None
-            opened = _Open(manifest, directory, vectors)
-            lexical = LexicalView(open_reader(directory / LUCENE), manifest)
+        if current.generation == self._current.generation:
+            self._generation.refresh(current)
         else:
-            lexical = view.lexical.reopened()
-        data = lexical.commit_data()
-        vector_view = VectorView(opened.vectors, lexical, int(data["rows"])) if opened.vectors else None
-        return opened, View(current.generation, current.commit, lexical, vector_view, json.loads(data["fields"]))
+            self._generation = self._opened(current)  # views of the one before live on as long as somebody reads them
+        self._current, self._stamp = current, stamp
 
     @contextmanager
-    def _writing(self) -> Iterator[tuple[_Open, View, int]]:
-        """The lock, the newest state and its vector rows; afterwards the pointer says that there is a new commit."""
-        with self._lock, generations.writing(self.path):
-            self._refresh(generations.stamp(self.path))
-            # A writer killed between its commit and the pointer has left a newer commit: start from that.
-            current = Current(self._view.generation, self._view.commit)
-            self._open, self._view = self._opened(current, self._open, self._view)
-            yield self._open, self._view, int(self._view.lexical.commit_data()["rows"])
-            generations.write_current(self.path, Current(current.generation, current.commit + 1))
-            self._refresh(generations.stamp(self.path))
-
-    def _append(self, opened: _Open, chunk: Sequence[Document], committed: int | None) -> Sequence[int]:
-        if opened.vectors is None:
-            return [-1] * len(chunk)
-        vectors = self.encoder().encode([document.contents for document in chunk])
-        first = opened.vectors.append(vectors, committed)
-        return range(first, first + len(chunk))
+    def _changing(self) -> Iterator[Change | ShardedChange]:
+        """A change of the newest state, with the lock; afterwards the next view shows it."""
+        with self._lock:
+            self._refresh()
+            change = changing if self.manifest.shards is None else changing_shards
+            with change(self.path) as made:
+                # A writer killed between its commit and the pointer has left a newer commit: start from that.
+                self._refresh()
+                self._generation.refresh(self._current)
+                yield made
+            self._refresh()
 
 
 def chunks(documents: Iterable[Document]) -> Iterator[list[Document]]:

@@ -11,6 +11,7 @@ import importlib.util
 import os
 import re
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from index import java_classes
 from index.errors import ClickwiseError, ConflictError, NotFoundError, UnavailableError
 
 MINIMUM_JAVA = 21
@@ -95,7 +97,9 @@ def start() -> None:
         heap = os.environ.get(HEAP_VARIABLE, "1g")
         if not re.fullmatch(r"\d+[kmgKMG]?", heap):
             raise UnavailableError(f"{HEAP_VARIABLE}={heap} is not a size.", "Write it as in 512m or 2g.")
-        jnius_config.set_classpath(str(anserini_jar()))
+        own_classes = tempfile.TemporaryDirectory(prefix="clickwise-java-")
+        java_classes.write(Path(own_classes.name))
+        jnius_config.set_classpath(str(anserini_jar()), own_classes.name)
         # -Xrs leaves Ctrl-C and SIGTERM to Python; the serial collector starts fast and needs no extra threads.
         # -Xss: the JVM guards the calling thread's stack beyond this size, and numpy's threaded solvers need more than
         # the usual megabyte: without it np.linalg.solve of some hundred unknowns crashes the process.
@@ -109,7 +113,9 @@ def start() -> None:
 
             make_thread_safe()
             _quieten(jnius.autoclass)
+            jnius.autoclass("java.lang.Class").forName(java_classes.SEARCHER)  # from now on its file is not needed
         finally:
+            own_classes.cleanup()
             if before is None:
                 del os.environ["JAVA_HOME"]
             else:

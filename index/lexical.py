@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 import weakref
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Hashable, Iterable, Sequence
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,19 @@ import numpy as np
 import numpy.typing as npt
 
 from index import bulk
-from index.analyzers import analyzer
+from index.analysis import Analysis
 from index.filters import Filter
 from index.java import cast, java_class, java_errors, text
+from index.likeness import likeness
 from index.lucene_query import LexicalQuery, QueryBuilder
 from index.manifest import Manifest
 from index.segments import Segments
-from index.snippets import Snippet, snippet
+from index.snippets import Snippet
+from index.statistics import CollectionSearchers, FieldStatistics, Frequencies, Statistics
 from index.types import Document, Ranking
 
 __all__ = ["LexicalQuery", "LexicalView", "Snippet"]
+_MOST_TERMS = 100_000  # of a collection, remembered with their statistics
 
 
 def open_reader(directory: Path) -> Any:
@@ -34,6 +38,16 @@ def open_reader(directory: Path) -> Any:
         )
 
 
+def committed_data(directory: Path) -> dict[str, str]:
+    """What the newest commit in `directory` says beside the documents: as `LexicalView.commit_data`."""
+    with java_errors("reading the index", directory):
+        path = java_class("java.nio.file.Paths").get(text(str(directory.absolute())))
+        store = java_class("org.apache.lucene.store.FSDirectory").open(path)
+        segments = java_class("org.apache.lucene.index.SegmentInfos").readLatestCommit(store)
+        data = segments.getUserData()
+    return {name: data.get(name) for name in ("rows", "fields")}
+
+
 class LexicalView:
     """One commit of the inverted index. Immutable and thread-safe; its reader closes when nothing holds the view."""
 
@@ -41,11 +55,13 @@ class LexicalView:
         self._reader = cast("org.apache.lucene.index.IndexReader", reader)
         self._manifest = manifest
         self._directory_reader = reader
-        self._analyzer = analyzer(manifest.analyzer)
-        self._builder = QueryBuilder(self._analyzer, manifest.boosts, json.loads(self.commit_data()["fields"]))
-        self._searcher = lru_cache(maxsize=8)(self._new_searcher)
-        self._analyzed = lru_cache(maxsize=256)(self._terms_of)  # every stage of a request asks for the query's terms
-        self._doc_frequency = lru_cache(maxsize=65_536)(self._count_documents)  # query expansion asks for hundreds
+        self._analysis = Analysis(manifest.analyzer)
+        fields = json.loads(self.commit_data()["fields"])
+        self._builder = QueryBuilder(self._analysis.analyzer, manifest.boosts, fields)
+        self._own_searcher = lru_cache(maxsize=8)(self._new_searcher)
+        self._collections: dict[Hashable, CollectionSearchers] = {}
+        self._collections_lock = threading.Lock()
+        self._term_frequencies = lru_cache(maxsize=65_536)(self._count)  # query expansion asks for hundreds
         self.segments = Segments.of(reader, known)
         self.documents_count: int = reader.numDocs()
         weakref.finalize(self, _close, reader).atexit = False
@@ -60,16 +76,22 @@ class LexicalView:
         data = self._directory_reader.getIndexCommit().getUserData()
         return {name: data.get(name) for name in ("rows", "fields")}
 
-    def search(self, query: LexicalQuery, limit: int) -> Ranking:
-        """The best `limit` documents by BM25, fewer where fewer match.
+    def search(self, query: LexicalQuery, limit: int, statistics: Statistics | None = None) -> Ranking:
+        """The best `limit` documents by BM25, fewer where fewer match; of documents that tie those of the least ids.
 
-        Raises InputError for a filter on an unknown field or with a value that does not fit it.
+        With `statistics`, which have to cover every term of the query, they are scored as a part of that collection,
+        and `query.like` is not looked at: its terms are the collection's to choose. Raises InputError for a filter on
+        an unknown field or with a value that does not fit it.
         """
-        built = self._build(query)
+        built = self._build(query, statistics)
         if built is None or limit <= 0 or self.documents_count == 0:
             return Ranking.empty()
-        found = self._searcher(query.k1, query.b).search(built, limit)
-        numbers, scores = bulk.hits(found)
+        searcher = self._searcher(query, statistics)
+        numbers, scores = bulk.hits(searcher.search(built, limit + 1))
+        if len(numbers) > limit:
+            if scores[limit - 1] == scores[limit]:
+                numbers, _ = bulk.hits(searcher.search(built, limit, _score_then_id()))
+            numbers, scores = numbers[:limit], scores[:limit]
         ids = self.segments.ids
         return Ranking.of(list(map(ids.__getitem__, numbers.tolist())), scores)
 
@@ -79,8 +101,13 @@ class LexicalView:
             return np.flatnonzero(self.segments.live)
         admitted = java_class("org.apache.lucene.search.ConstantScoreQuery")(self._builder.filter(condition))
         everything = max(1, self._reader.maxDoc())
-        numbers, _ = bulk.hits(self._searcher(None, None).search(admitted, everything))
+        numbers, _ = bulk.hits(self._own_searcher(None, None).search(admitted, everything))
         return np.sort(numbers)
+
+    def live_ids(self, limit: int | None = None) -> list[str]:
+        """The ids of the documents that live, or of `limit` of them: the same ones each time."""
+        ids = self.segments.ids
+        return [ids[number] for number in np.flatnonzero(self.segments.live)[:limit].tolist()]
 
     def check(self, condition: Filter) -> None:
         """Raise InputError where the filter names an unknown field or a value that does not fit its field."""
@@ -88,10 +115,14 @@ class LexicalView:
 
     def analyze(self, words: str) -> list[str]:
         """The terms that the index's analyzer makes of a text, in order, with repetitions."""
-        return list(self._analyzed(words))
+        return self._analysis.terms(words)
 
     def __contains__(self, doc_id: str) -> bool:
         return self.segments.number_of(doc_id) >= 0
+
+    def holds(self, ids: Sequence[str]) -> list[bool]:
+        """Whether each document is in the index."""
+        return [number >= 0 for number in self.segments.numbers_of(ids).tolist()]
 
     def document(self, doc_id: str) -> Document | None:
         """A stored document, None where there is none."""
@@ -122,22 +153,36 @@ class LexicalView:
 
     def doc_frequencies(self, terms: Iterable[str]) -> dict[str, int]:
         """How many documents hold each term (in the most frequent of the searched fields)."""
-        return {term: self._doc_frequency(term) for term in terms}
-
-    def _count_documents(self, term: str) -> int:
-        return max(int(self._reader.docFreq(t)) for t in self._field_terms(term))
+        return {term: max(held for held, _ in self._term_frequencies(term)) for term in terms}
 
     def collection_frequencies(self, terms: Iterable[str]) -> dict[str, int]:
         """How often each term occurs in all documents, over the searched fields."""
-        return {term: sum(self._reader.totalTermFreq(t) for t in self._field_terms(term)) for term in terms}
+        return {term: sum(often for _, often in self._term_frequencies(term)) for term in terms}
+
+    def frequencies(self, terms: Iterable[str]) -> dict[str, Frequencies]:
+        """The statistics of each term, by searched field."""
+        return {term: self._term_frequencies(term) for term in terms}
+
+    def _count(self, term: str) -> Frequencies:
+        words = [java_class("org.apache.lucene.index.Term")(name, text(term)) for name in self._manifest.boosts]
+        return tuple((int(self._reader.docFreq(word)), int(self._reader.totalTermFreq(word))) for word in words)
+
+    def field_statistics(self) -> dict[str, FieldStatistics]:
+        """The statistics of each searched field. Deleted documents count until Lucene has merged them away."""
+        reader = self._reader
+        return {
+            name: FieldStatistics(
+                int(reader.maxDoc()),
+                max(0, int(reader.getDocCount(name))),
+                max(0, int(reader.getSumTotalTermFreq(name))),
+                max(0, int(reader.getSumDocFreq(name))),
+            )
+            for name in self._manifest.boosts
+        }
 
     def total_terms(self) -> int:
         """How many terms all documents hold, over the searched fields."""
-        return sum(max(0, int(self._reader.getSumTotalTermFreq(name))) for name in self._manifest.boosts)
-
-    def _field_terms(self, term: str) -> list[Any]:
-        terms = java_class("org.apache.lucene.index.Term")
-        return [terms(name, text(term)) for name in self._manifest.boosts]
+        return sum(field.terms for field in self.field_statistics().values())
 
     def snippets(self, words: str, ids: Sequence[str], width: int = 240) -> list[Snippet]:
         """For each document its best window for the query: about `width` characters, matching words marked."""
@@ -146,42 +191,44 @@ class LexicalView:
     def snippets_of(self, words: str, documents: Iterable[Document | None], width: int = 240) -> list[Snippet]:
         """The same for documents that have been read already."""
         frequencies = self.doc_frequencies(set(self.analyze(words)))
-        total = max(1, self.documents_count)
-        weights = {term: float(np.log1p(total / (1 + count))) for term, count in frequencies.items()}
-        return [
-            snippet(doc.text, self._tokens(doc.text, weights), weights, width) if doc else Snippet("", ())
-            for doc in documents
-        ]
+        return self._analysis.snippets(documents, frequencies, self.documents_count, width)
 
-    def explain(self, query: LexicalQuery, doc_id: str) -> str:
+    def explain(self, query: LexicalQuery, doc_id: str, statistics: Statistics | None = None) -> str:
         """Lucene's own account of a document's score, indented; says so where the document does not match."""
-        built, number = self._build(query), self.segments.number_of(doc_id)
+        built, number = self._build(query, statistics), self.segments.number_of(doc_id)
         if built is None or number < 0:
             return "no match"
-        account: str = self._searcher(query.k1, query.b).explain(built, number).toString()
+        account: str = self._searcher(query, statistics).explain(built, number).toString()
         return account.rstrip()
 
-    def _build(self, query: LexicalQuery) -> Any | None:
-        liked = [doc for doc in query.like if doc in self]
-        numbers = dict(zip(liked, self.segments.numbers_of(liked).tolist(), strict=True))
-        return self._builder.build(query, self._reader, numbers)
+    def _build(self, query: LexicalQuery, statistics: Statistics | None) -> Any | None:
+        alike = likeness(query.like, query.like_terms, self) if statistics is None else statistics.likeness
+        return self._builder.build(query, alike)
 
-    def _terms_of(self, words: str) -> tuple[str, ...]:
-        return tuple(term for term, _, _ in self._tokens(words))
-
-    def _tokens(self, words: str, wanted: Iterable[str] | None = None) -> list[tuple[str, int, int]]:
-        java_words = text(words)
-        stream = cast("org.apache.lucene.analysis.TokenStream", self._analyzer.tokenStream("contents", java_words))
-        try:
-            return bulk.tokens(stream, wanted)
-        finally:
-            stream.close()
+    def _searcher(self, query: LexicalQuery, statistics: Statistics | None) -> Any:
+        if statistics is None:
+            return self._own_searcher(query.k1, query.b)
+        with self._collections_lock:
+            known = self._collections.get(statistics.version)
+            if known is None or len(known) > _MOST_TERMS:
+                known = CollectionSearchers(self._reader, statistics.fields)
+                self._collections = {**dict([*self._collections.items()][-1:]), statistics.version: known}
+            known.learn(statistics.terms)
+        return known.searcher((query.k1, query.b), similarity(self._manifest, query.k1, query.b))
 
     def _new_searcher(self, k1: float | None, b: float | None) -> Any:
         searcher = java_class("org.apache.lucene.search.IndexSearcher")(self._reader)
         bm25 = similarity(self._manifest, k1, b)
         searcher.setSimilarity(bm25)
         return searcher
+
+
+@cache
+def _score_then_id() -> Any:
+    """Lucene's order for what ties at the end of a ranking: by score descending, then by id."""
+    field = java_class("org.apache.lucene.search.SortField")
+    by_id = field("id", java_class("org.apache.lucene.search.SortField$Type").STRING_VAL)
+    return java_class("org.apache.lucene.search.Sort")(field.FIELD_SCORE, by_id)
 
 
 def similarity(manifest: Manifest, k1: float | None = None, b: float | None = None) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
@@ -23,7 +23,7 @@ class LexicalQuery:
 
     text: analysed, a bag of words over all searched fields.
     terms: terms already analysed, with boosts above 0 (query expansion).
-    like: documents for Lucene's MoreLikeThis, each one optional clause of its `like_terms` best terms.
+    like: documents for "more like this" (`index.likeness`), each one optional clause of its `like_terms` best terms.
     require_text: documents must match `text`; the other parts only add to the score.
     filter, within: conditions on fields, and the only documents that may answer.
     k1, b: BM25's parameters, where they differ from the index's own.
@@ -50,14 +50,14 @@ class QueryBuilder:
             java_class(f"{_SEARCH}.IndexSearcher").setMaxClauseCount(_MAX_CLAUSES)
             _limits_set.append(True)
 
-    def build(self, query: LexicalQuery, reader: Any, numbers: Mapping[str, int]) -> Any | None:
+    def build(self, query: LexicalQuery, likeness: Sequence[Mapping[str, float]] = ()) -> Any | None:
         """The Lucene query, or None where nothing is asked for (no text, no terms, no documents to be like).
 
-        `numbers` gives Lucene's document numbers of the documents in `query.like`.
+        `likeness` holds the weighted terms of the documents in `query.like`.
         """
         words = self._text(query.text)
-        scored = [part for part in (words, self._terms(query.terms)) if part is not None]
-        scored += self._like(query, reader, numbers)
+        weighted = (self._terms(terms) for terms in (query.terms, *likeness))
+        scored = [part for part in (words, *weighted) if part is not None]
         if not scored:
             return None
         occur = java_class(f"{_SEARCH}.BooleanClause$Occur")
@@ -110,21 +110,6 @@ class QueryBuilder:
             weight = java_class("java.lang.Float")(boost)
             fields.put(name, weight)
         return fields
-
-    def _like(self, query: LexicalQuery, reader: Any, numbers: Mapping[str, int]) -> list[Any]:
-        if not query.like:
-            return []
-        more = java_class("org.apache.lucene.queries.mlt.MoreLikeThis")(reader)
-        more.setAnalyzer(self._analyzer)
-        names, most = list(self._boosts), query.like_terms
-        more.setFieldNames(names)
-        more.setMaxQueryTerms(most)
-        more.setMinTermFreq(1)
-        more.setMinDocFreq(2)
-        more.setBoost(True)
-        liked = [numbers[name] for name in query.like if name in numbers]
-        clauses = [more.like(number) for number in liked]
-        return [clause for clause in clauses if _unless_empty(clause) is not None]
 
     def _restrictions(self, query: LexicalQuery) -> list[Any]:
         restrictions = [] if query.filter is None else [self.filter(query.filter)]

@@ -19,7 +19,7 @@ from index.manifest import Manifest
 from index.types import Document
 
 _DOC = "org.apache.lucene.document."
-BUFFER_MB = 64.0
+BUFFER_MB = 64.0  # of Java's heap, before what is in it goes to the disk
 LONGEST_KEYWORD = 8_000  # Lucene refuses terms of more than 32,766 bytes; a character has at most four
 
 
@@ -27,12 +27,14 @@ class LuceneWriter:
     """The one writer of a Lucene directory; a context manager that rolls everything since the last commit back on an
     error."""
 
-    def __init__(self, directory: Path, manifest: Manifest, *, create: bool = False) -> None:
+    def __init__(
+        self, directory: Path, manifest: Manifest, *, create: bool = False, buffer_mb: float = BUFFER_MB
+    ) -> None:
         self._directory, self._multifield = directory, manifest.layout == "multifield"
         config = java_class("org.apache.lucene.index.IndexWriterConfig")(analyzer(manifest.analyzer))
         bm25 = similarity(manifest)
         config.setSimilarity(bm25)
-        config.setRAMBufferSizeMB(BUFFER_MB)
+        config.setRAMBufferSizeMB(buffer_mb)
         modes = java_class("org.apache.lucene.index.IndexWriterConfig$OpenMode")
         mode = modes.CREATE if create else modes.APPEND
         config.setOpenMode(mode)

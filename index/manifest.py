@@ -43,7 +43,7 @@ class Manifest:
     """Everything that has to be known to search a generation in the way it was built.
 
     `documents` counts the documents at build time; the live count is the view's. `dense` is "flat" or "hnsw", None
-    without vectors.
+    without vectors. `shards` is the number of indexes that share the documents, None where there is just this one.
     """
 
     generation: str
@@ -60,6 +60,7 @@ class Manifest:
     space: SpaceInfo | None = None
     dense: Literal["flat", "hnsw"] | None = None
     source: str = ""
+    shards: int | None = None
     format_version: int = field(default=FORMAT_VERSION)
 
     def save(self, directory: Path) -> None:

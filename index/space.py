@@ -37,6 +37,32 @@ _NOTHING = 1e-6  # a unit vector's float32 rounding: what is shorter than this i
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Moments:
+    """What a space is fitted to: the number of rows that are not zero, their sum (dimension,) and, where the kind of
+    space needs it, the sum of their outer products (dimension, dimension). Parts of a corpus add up."""
+
+    count: int
+    total: npt.NDArray[np.float64]
+    squares: npt.NDArray[np.float64] | None = None
+
+    @classmethod
+    def of(cls, vectors: npt.NDArray[np.floating], kind: SpaceKind) -> Moments:
+        """Read rows (n, dimension) once, in blocks."""
+        dimension = vectors.shape[1]
+        count, total, squares = 0, np.zeros(dimension), np.zeros((dimension, dimension))
+        for block in _blocks(vectors) if kind != "none" else ():
+            count += len(block)
+            total += block.sum(axis=0)
+            if kind == "whitened":
+                squares += block.T @ block
+        return cls(count, total, squares if kind == "whitened" else None)
+
+    def __add__(self, other: Moments) -> Moments:
+        squares = None if self.squares is None or other.squares is None else self.squares + other.squares
+        return Moments(self.count + other.count, self.total + other.total, squares)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Space:
     """A fitted map, applied to document and query vectors alike.
 
@@ -69,15 +95,22 @@ class Space:
         corpus without variation (no document, one, or copies of one) has no directions to damp: its map only centres,
         and its own vectors become zero. Raises InputError for an unknown kind or a negative `a`.
         """
+        return cls.of(Moments.of(vectors, kind), kind, a)
+
+    @classmethod
+    def of(cls, moments: Moments, kind: SpaceKind = "whitened", a: float = 2.0) -> Space:
+        """The map for a corpus whose moments are known, as `fit` makes it. Raises what `fit` raises."""
         if kind not in get_args(SpaceKind):
             raise InputError(f"There is no vector space {kind!r}.", f"Choose one of {', '.join(get_args(SpaceKind))}.")
         if not 0 <= a < np.inf:
             raise InputError(f"The whitening strength a = {a} is not usable.", "Give a finite number of 0 or more.")
         if kind == "none":
-            return cls(kind, np.zeros(vectors.shape[1], np.float32), None, a)
-        mean, covariance = _moments(vectors, covariance=kind == "whitened")
-        matrix = None if covariance is None else _damping(covariance, a)
-        return cls(kind, mean.astype(np.float32), matrix, a)
+            return cls(kind, np.zeros(len(moments.total), np.float32), None, a)
+        mean = moments.total / max(moments.count, 1)
+        if moments.squares is None:
+            return cls(kind, mean.astype(np.float32), None, a)
+        covariance = moments.squares / max(moments.count, 1) - np.outer(mean, mean)
+        return cls(kind, mean.astype(np.float32), _damping(covariance, a), a)
 
     def apply(self, vectors: npt.NDArray[np.floating]) -> Single:
         """Map unit rows (n, dimension) to float32 rows of the same shape, each of length one.
@@ -118,21 +151,6 @@ class Space:
         if not intact:
             raise ConflictError(f"The vector space {path} is damaged.", "Build the index again.")
         return space
-
-
-def _moments(
-    vectors: npt.NDArray[np.floating], covariance: bool
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None]:
-    """Mean (dimension,) and, if wanted, covariance (dimension, dimension) of the rows that are not zero."""
-    dimension = vectors.shape[1]
-    count, total, squares = 0, np.zeros(dimension), np.zeros((dimension, dimension))
-    for block in _blocks(vectors):
-        count += len(block)
-        total += block.sum(axis=0)
-        if covariance:
-            squares += block.T @ block
-    mean = total / max(count, 1)
-    return mean, squares / max(count, 1) - np.outer(mean, mean) if covariance else None
 
 
 def _blocks(vectors: npt.NDArray[np.floating]) -> Iterator[npt.NDArray[np.float64]]:

@@ -105,17 +105,18 @@ class VectorView:
         return self.metric.directions(directions) if space == "learned" and self.metric else directions
 
     def nearest(self, queries: Single, limit: int, filter: Filter | None = None) -> list[Ranking]:
-        """For each conditioned query vector (row of `queries`) the documents of highest cosine."""
+        """For each conditioned query vector (row of `queries`) the documents of highest cosine; of documents that tie
+        those of the least ids."""
         if limit <= 0 or not self._rows:
             return [Ranking.empty() for _ in queries]
         numbers = self._live_numbers if filter is None else self._numbers_by_row(filter)
         allowed = numbers >= 0
         dense = self._vectors.dense(self._rows)
         everything = len(allowed) == dense.rows and bool(allowed.all())
-        found, scores = dense.search(queries, limit, None if everything else allowed)
+        found, scores = _beyond_ties(dense, queries, limit, None if everything else allowed)
         ids = self._lexical.segments.ids
         return [
-            Ranking.of([ids[number] for number in numbers[row[row >= 0]].tolist()], score[row >= 0])
+            Ranking.of([ids[number] for number in numbers[row[row >= 0]].tolist()], score[row >= 0], limit)
             for row, score in zip(found, scores, strict=True)
         ]
 
@@ -130,3 +131,16 @@ class VectorView:
         by_row = np.full(self._rows, -1, dtype=np.int64)
         by_row[rows[rows >= 0]] = numbers[rows >= 0]
         return by_row
+
+
+def _beyond_ties(
+    dense: DenseIndex, queries: Single, limit: int, allowed: npt.NDArray[np.bool_] | None
+) -> tuple[npt.NDArray[np.int64], Single]:
+    """What `dense.search` finds, with all rows that tie for the last of `limit` places."""
+    width = limit + 1
+    while True:
+        found, scores = dense.search(queries, width, allowed)
+        tied = (scores[:, limit - 1] == scores[:, -1]) & (found[:, -1] >= 0)
+        if not tied.any() or width >= dense.rows:
+            return found, scores
+        width = min(width * 4, dense.rows)

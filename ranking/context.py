@@ -14,9 +14,9 @@ from index.types import Query
 
 if TYPE_CHECKING:
     from index.encoder import Encoder
-    from index.index import Index, View
-    from index.lexical import LexicalView
-    from index.vector_view import VectorView
+    from index.index import Index
+    from index.view import Lexical, View
+    from index.view import Vectors as StoredVectors
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
 Space: TypeAlias = Literal["conditioned", "raw", "learned"]
@@ -42,7 +42,7 @@ class Context:
         self.view = view
         self.deadline = deadline
         self.encode_seconds = 0.0  # the time spent in the encoder so far
-        self.degraded: str | None = None  # why an answer is less than it could be, None where it is not
+        self._degraded: str | None = None
         self.truncated = 0  # texts that a ranker has not read to their end
         self._encode, self._encoder = encode, encoder
         self._terms: dict[str, list[str]] = {}
@@ -65,14 +65,19 @@ class Context:
 
     def degrade(self, reason: str) -> None:
         """Note that a ranker could not do all that it should; the first reason counts."""
-        self.degraded = self.degraded or reason
+        self._degraded = self._degraded or reason
 
     @property
-    def lexical(self) -> LexicalView:
+    def degraded(self) -> str | None:
+        """Why an answer is less than it could be, None where it is not."""
+        return self._degraded or self.view.degraded
+
+    @property
+    def lexical(self) -> Lexical:
         return self.view.lexical
 
     @property
-    def vectors(self) -> VectorView:
+    def vectors(self) -> StoredVectors:
         """The stored embeddings, or InputError where the index has none."""
         if self.view.vectors is None:
             raise _no_embeddings()

@@ -37,7 +37,8 @@ class Catalog:
         """Open every index of the settings. Errors: those of Index.open, and of the pipelines' configuration."""
         specs = specs_with(settings.pipelines, str(settings.config))
         paths = settings.index_paths()
-        indexes = {name: Index.open(path) for name, path in paths.items()}
+        engine, patience = settings.shard_engine, settings.shard_timeout_ms / 1000
+        indexes = {name: Index.open(path, engine=engine, patience=patience) for name, path in paths.items()}
         return cls(indexes, specs, settings.default_index, settings.default_pipeline)
 
     def index(self, name: str | None) -> tuple[str, Index]:

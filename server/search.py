@@ -74,7 +74,7 @@ class Searching:
         _, index = self._catalog.index(name)
         pipeline = self._catalog.pipeline(None, index)
         lexical = index.view().lexical
-        some = [lexical.segments.ids[number] for number in lexical.matching(None)[:REHEARSALS].tolist()]
+        some = lexical.live_ids(REHEARSALS)
         for document in lexical.documents(some):
             words = document.contents[:100] if document else ""
             ask, query = SearchRequest(query=words, explain=True), StoredQuery("rehearsal", name, words)

@@ -103,6 +103,13 @@ class Settings(BaseSettings):
         default="team-draft", description="how the two pipelines share a page"
     )
     interleaving_share: float = Field(default=0.1, ge=0, le=1, description="the share of sessions that compare")
+    shard_engine: str = Field(
+        default="threads",
+        description="where the shards of an index in shards are searched: threads, processes, ray or ray:ADDRESS",
+    )
+    shard_timeout_ms: int = Field(
+        default=5_000, ge=1, description="how long a search waits for a shard; then it answers without its documents"
+    )
     max_query_chars: int = Field(default=10_000, ge=1, description="longest query")
     max_body_bytes: int = Field(default=1_000_000, ge=1_000, description="largest body of a search or of feedback")
     max_document_bytes: int = Field(default=4_000_000, ge=1_000, description="largest document, as JSON")
@@ -138,6 +145,14 @@ class Settings(BaseSettings):
             with _as_value_error():
                 parse_policy(value)
         return value
+
+    @field_validator("shard_engine")
+    @classmethod
+    def _shard_engine(cls, value: str) -> str:
+        from index.sharded.workers import check_engine
+
+        with _as_value_error():
+            return check_engine(value)
 
     @field_validator("interleaving")
     @classmethod

@@ -199,7 +199,7 @@ def knn_speed(
     specs = load_specs(None)
     lexical = index.view().lexical
     retrieve = build_pipeline("bm25", specs, index)
-    everything = lexical.segments.ids
+    everything = lexical.live_ids()
     requests = []
     for topic, text in list(topics.items())[:100]:
         found = retrieve.rank([Request(Query(topic, text))])[0]

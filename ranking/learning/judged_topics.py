@@ -57,7 +57,7 @@ def topics_of(
     view = index.view()
     if view.vectors is None:
         raise InputError(f"The index {index.name!r} has no vectors.", "Build it with an encoder.")
-    ids = sorted(doc for doc, live in zip(view.lexical.segments.ids, view.lexical.segments.live, strict=True) if live)
+    ids = sorted(view.lexical.live_ids())
     place = {doc: row for row, doc in enumerate(ids)}
     named = [topic for topic in sorted(qrels) if queries.get(topic, "").strip()]
     texts = [queries[topic] for topic in named]

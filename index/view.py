@@ -1,0 +1,43 @@
+"""What is read of an index in one go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from index.fields import FieldType
+
+if TYPE_CHECKING:
+    from index.lexical import LexicalView
+    from index.sharded.asking import Asking
+    from index.sharded.reading import ShardedLexical, ShardedVectors
+    from index.vector_view import VectorView
+
+    Lexical: TypeAlias = LexicalView | ShardedLexical
+    Vectors: TypeAlias = VectorView | ShardedVectors
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """One commit of an index, whole or in shards: all stages of a request read the same one. Thread-safe.
+
+    Of an index in shards every view has an `asking` of its own, which knows how long shards are waited for and which
+    have not answered.
+    """
+
+    generation: str
+    commit: int
+    lexical: Lexical
+    vectors: Vectors | None
+    fields: dict[str, FieldType]
+    asking: Asking | None = None
+
+    @property
+    def documents(self) -> int:
+        """How many documents live."""
+        return self.lexical.documents_count
+
+    @property
+    def degraded(self) -> str | None:
+        """Why what was read through this view is less than all there is, None where it is not."""
+        return self.asking.degraded if self.asking else None
