@@ -177,16 +177,15 @@ def test_no_shard_at_all_is_an_error(
         Index.open(tmp_path / "own")
 
 
-@pytest.mark.parametrize("engine", ["threads", "processes"])
-def test_a_build_that_fails_leaves_what_was(tmp_path: Path, encoder: HashingEncoder, engine: str) -> None:
+def test_a_build_that_fails_leaves_what_was(tmp_path: Path, encoder: HashingEncoder) -> None:
     good = generated(30)
     options = BuildOptions(shards=2, overwrite=True)
     build_index(tmp_path / "index", good, options, encoder=encoder)
     with pytest.raises(InputError, match="Two documents have the id"):
-        build_index(tmp_path / "index", [*good, good[3]], options, encoder=encoder, engine=engine)
+        build_index(tmp_path / "index", [*good, good[3]], options, encoder=encoder)
     with pytest.raises(InputError, match="year"):
         odd = Document("odd", text="odd", fields={"year": "not a number"})
-        build_index(tmp_path / "index", [*good, odd], options, encoder=encoder, engine=engine)
+        build_index(tmp_path / "index", [*good, odd], options, encoder=encoder)
     assert [path.name for path in (tmp_path / "index" / "generations").iterdir()] == ["000001"]
     opened = Index.open(tmp_path / "index", encoder=encoder)
     assert opened.view().documents == 30
