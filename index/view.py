@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from index.fields import FieldType
+from index.lexical import LexicalView
+from index.vector_view import VectorView
 
 if TYPE_CHECKING:
-    from index.lexical import LexicalView
     from index.sharded.asking import Asking
     from index.sharded.reading import ShardedLexical, ShardedVectors
-    from index.vector_view import VectorView
 
     Lexical: TypeAlias = LexicalView | ShardedLexical
     Vectors: TypeAlias = VectorView | ShardedVectors
@@ -36,6 +36,16 @@ class View:
     def documents(self) -> int:
         """How many documents live."""
         return self.lexical.documents_count
+
+    def anew(self) -> View:
+        """The same commit, with all shards to be asked again that did not answer."""
+        if self.asking is None:
+            return self
+        asking = self.asking.anew()
+        assert not isinstance(self.lexical, LexicalView)
+        assert not isinstance(self.vectors, VectorView)
+        vectors = self.vectors.anew(asking) if self.vectors else None
+        return replace(self, lexical=self.lexical.anew(asking), vectors=vectors, asking=asking)
 
     @property
     def degraded(self) -> str | None:

@@ -17,13 +17,17 @@ class Asking:
     """The questions of one call of the rankers: how long they may take, and what they missed.
 
     A shard that has not answered once is not asked again in the same call, so that a call waits for it once. `deadline`
-    (by `time.monotonic`) ends all waiting earlier than the patience of the index. Not thread-safe.
+    (by `time.monotonic`) ends all waiting earlier than the patience of the index. Thread-safe.
     """
 
     def __init__(self, workers: Workers, commits: tuple[Commit, ...], patience: float) -> None:
         self._workers, self._commits, self._patience = workers, commits, patience
         self.deadline: float | None = None
         self.missing: dict[int, str] = {}
+
+    def anew(self) -> Asking:
+        """For the same commits, with nothing missed yet and no deadline."""
+        return Asking(self._workers, self._commits, self._patience)
 
     @property
     def shards(self) -> int:

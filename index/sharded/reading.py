@@ -55,6 +55,10 @@ class ShardedLexical:
     def __init__(self, collection: Collection, asking: Asking) -> None:
         self._collection, self._asking = collection, asking
 
+    def anew(self, asking: Asking) -> ShardedLexical:
+        """The same, asked through another `Asking`."""
+        return ShardedLexical(self._collection, asking)
+
     @property
     def documents_count(self) -> int:
         return self._collection.documents
@@ -174,6 +178,10 @@ class ShardedVectors:
         self._space, self._asking = space, asking
         self.metric = metric
         self.dimension = space.dimension
+
+    def anew(self, asking: Asking) -> ShardedVectors:
+        """The same, asked through another `Asking`."""
+        return ShardedVectors(self._space, self.metric, asking)
 
     @property
     def space_digest(self) -> str:

@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from index.errors import ConflictError, InputError
+from index.errors import ConflictError, InputError, UnavailableError
 from index.index import Index
 from ranking.config import build_pipeline, load_specs, preferred
 from ranking.context import Context
@@ -190,12 +190,15 @@ class Reranker:
 
     def work(self, part: Part, advance: Advance) -> Done:
         start = time.perf_counter()
+        self.view = self.view.anew()
         rows, rejects = self._read(part)
         chunks = [rows[at : at + CHUNK] for at in range(0, len(rows), CHUNK)]
         ranked: list[Trace] = []
         for chunk, traces in zip(chunks, self.lanes.map(self._rank, chunks), strict=True):
             ranked += traces
             advance(len(chunk))
+        if self.view.degraded:  # a shard that is away for a moment must not leave its mark in the output
+            raise UnavailableError(self.view.degraded, "Run the job again when all shards answer: it goes on.")
         table = rankings_table(rows, ranked, self.pipeline.spec if self.task.stages else None)
         counts = {"queries": len(rows), "documents": len(table)}
         degraded = sum(trace.degraded is not None for trace in ranked)
@@ -217,9 +220,8 @@ class Reranker:
     def _checked(self, row: Row) -> Row | Reject:
         """The row, or why this index cannot rank it."""
         request, lexical = row.request, self.view.lexical
-        known = lexical.segments
-        missing = [doc for doc in (request.candidates.ids if request.candidates else ()) if known.number_of(doc) < 0]
-        missing += [doc for doc in request.feedback.ids if known.number_of(doc) < 0]
+        named = [*(request.candidates.ids if request.candidates else ()), *request.feedback.ids]
+        missing = [doc for doc, held in zip(named, lexical.holds(named), strict=True) if not held]
         if missing:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             return Reject(row.number, request.query.id, "unknown document", f"{missing[0]}{more} not in the index")

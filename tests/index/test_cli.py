@@ -178,3 +178,18 @@ def test_a_source_without_documents_is_said(place: Path, capsys: pytest.CaptureF
     out, err = capsys.readouterr()
     assert "0 documents" in out
     assert err == "The source holds no documents: check that it is the right one.\n"
+
+
+def test_an_index_in_shards_is_built_described_and_updated(place: Path, call: Any, capsys: Any) -> None:
+    assert "3 documents in 2 shards" in call(
+        "build", "animals.jsonl", "--encoder", "none", "--shards", "2", "--engine", "threads"
+    )
+    described = call("info", "animals", "--json")
+    assert [shard["number"] for shard in described["shards"]] == [0, 1]
+    assert sum(shard["documents"] for shard in described["shards"]) == described["documents"] == 3
+    assert described["manifest"]["shards"] == 2
+    assert "shards" in call("info", "animals")
+    assert call("update", "animals", "--delete", "owl", "--json")["documents"] == 2
+    assert cli.run(["search", "sleeping cats", "--index", "animals", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [hit["id"] for hit in found["hits"]] == ["cat"]

@@ -205,9 +205,9 @@ def test_real_collections(name: str, data: Path, tmp_path: Path) -> None:
     documents = list(read_documents(str(folder / "corpus.jsonl")))
     build_index(tmp_path / "whole", documents)
     whole = Index.open(tmp_path / "whole")
-    topics = [document.text for document in read_documents(str(folder / "queries.jsonl"))][:60]
+    topics = [document.text for document in read_documents(str(folder / "queries.jsonl"))][:40]
     for shards in (2, 4, 7):
         build_index(tmp_path / str(shards), documents, BuildOptions(shards=shards))
         sharded = Index.open(tmp_path / str(shards))
         rankings = same(whole, sharded, [LexicalQuery(text=text) for text in topics], (10, 1_000))
-        assert sum(len(ranking) > 0 for ranking in rankings) > 90
+        assert sum(len(ranking) > 0 for ranking in rankings) > 60

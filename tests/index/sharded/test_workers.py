@@ -183,8 +183,8 @@ def test_a_build_that_fails_leaves_what_was(tmp_path: Path, encoder: HashingEnco
     build_index(tmp_path / "index", good, options, encoder=encoder)
     with pytest.raises(InputError, match="Two documents have the id"):
         build_index(tmp_path / "index", [*good, good[3]], options, encoder=encoder)
+    odd = Document("odd", text="odd", fields={"year": "not a number"})
     with pytest.raises(InputError, match="year"):
-        odd = Document("odd", text="odd", fields={"year": "not a number"})
         build_index(tmp_path / "index", [*good, odd], options, encoder=encoder)
     assert [path.name for path in (tmp_path / "index" / "generations").iterdir()] == ["000001"]
     opened = Index.open(tmp_path / "index", encoder=encoder)
