@@ -146,8 +146,12 @@ class ShardedLexical:
 
     def snippets(self, words: str, ids: Sequence[str], width: int = 240) -> list[Snippet]:
         """For each document its best window for the query: about `width` characters, matching words marked."""
+        return self.snippets_of(words, self.documents(ids), width)
+
+    def snippets_of(self, words: str, documents: Iterable[Document | None], width: int = 240) -> list[Snippet]:
+        """The same for documents that have been read already."""
         frequencies = self.doc_frequencies(set(self.analyze(words)))
-        return self._collection.analysis.snippets(self.documents(ids), frequencies, self.documents_count, width)
+        return self._collection.analysis.snippets(documents, frequencies, self.documents_count, width)
 
     def _statistics(self, query: LexicalQuery) -> Statistics:
         alike = likeness(query.like, query.like_terms, self)
