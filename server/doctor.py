@@ -182,11 +182,18 @@ def examine(flags: Mapping[str, Any]) -> Iterator[Check]:
 def doctor(
     home: Annotated[Path | None, typer.Option(help="Where the indexes and the store live.")] = None,
     config: Annotated[Path | None, typer.Option(help="The configuration file.")] = None,
+    server: Annotated[
+        str | None, typer.Option(metavar="URL", help="Check a running service in place of this machine.")
+    ] = None,
+    key: Annotated[str | None, typer.Option(envvar="CLICKWISE_KEY", help="The API key to show to it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Check Java, models, packages and indexes, and say how to mend what is wrong. Exits with 1 on a problem."""
+    """Check Java, models, packages and indexes, or a running service, and say how to mend what is wrong.
+
+    Exits with 1 on a problem.
+    """
     checks: list[Check] = []
-    for check in examine({"home": home, "config": config}):
+    for check in _examined(server, key, {"home": home, "config": config}):
         checks.append(check)
         if not as_json:
             _show(check)
@@ -196,6 +203,14 @@ def doctor(
         typer.echo(json.dumps(report, ensure_ascii=False))
     if worst == "problem":
         raise typer.Exit(1)
+
+
+def _examined(server: str | None, key: str | None, flags: Mapping[str, Any]) -> Iterator[Check]:
+    if server is None:
+        return examine(flags)
+    from server.doctor_remote import examine_server
+
+    return examine_server(server, key)
 
 
 def _show(check: Check) -> None:

@@ -30,8 +30,9 @@ from index.places import indexes_in
 
 PREFIX: Final = "CLICKWISE_"
 DEFAULT_CONFIG: Final = Path("clickwise.toml")
-OTHER_VARIABLES: Final = frozenset({"CLICKWISE_DATA", "CLICKWISE_JAVA_HEAP"})
-"""Variables with our prefix that are not settings: where measurements find their data, and the heap of the JVM."""
+OTHER_VARIABLES: Final = frozenset({"CLICKWISE_DATA", "CLICKWISE_JAVA_HEAP", "CLICKWISE_KEY"})
+"""Variables with our prefix that are not settings: where measurements find their data, the heap of the JVM, and the API
+key that commands show to a service."""
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
