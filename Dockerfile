@@ -1,8 +1,10 @@
 # syntax=docker/dockerfile:1
 # Build:  docker build -t clickwise .
 #         Where pip finds the CPU build of torch on an index of its own, name it: --build-arg PIP_EXTRA_INDEX_URL=...
-# Run:    docker run -p 8080:8080 -v clickwise:/data clickwise
 # Index:  docker run -v clickwise:/data clickwise index build --python-docs
+# Key:    docker run -v clickwise:/data clickwise keys create me --scope admin
+# Run:    docker run -p 8080:8080 -v clickwise:/data clickwise
+#         It listens to the network, so it asks for keys; for a look without: docker run -e CLICKWISE_AUTH=off ...
 FROM python:3.11-slim AS build
 ARG PIP_EXTRA_INDEX_URL=""
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1

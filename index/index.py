@@ -47,7 +47,7 @@ class Index:
         self._engine, self._patience = engine, patience
         self._lock = threading.RLock()
         self._encoder_lock = threading.Lock()
-        self._asked = QueryVectors()
+        self.asked = QueryVectors()  # what the encoder made of the queries asked last
         self._stamp = generations.stamp(path)
         self._current = generations.read_current(path)
         self._generation = self._opened(self._current)
@@ -135,7 +135,7 @@ class Index:
         The last few thousand are remembered: whoever gives feedback has the same query ranked again.
         """
         encoder = self.encoder()
-        return self._asked.encoded(encoder, texts)
+        return self.asked.encoded(encoder, texts)
 
     def encoder(self) -> Encoder:
         """The model that made the index's vectors, loaded on first use.

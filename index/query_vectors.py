@@ -17,10 +17,11 @@ _LONGEST: Final = 1_000  # characters of a query that is remembered
 
 
 class QueryVectors:
-    """Remembers what an encoder made of texts. Thread-safe."""
+    """Remembers what an encoder made of texts. Thread-safe. `hits` and `misses` count the texts asked for so far."""
 
     def __init__(self, kept: int = KEPT) -> None:
         self._kept = kept
+        self.hits = self.misses = 0
         self._rows: OrderedDict[tuple[str, str], Single] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -30,7 +31,9 @@ class QueryVectors:
             known = {text: row for text in texts if (row := self._rows.get((encoder.checksum, text))) is not None}
             for text in known:
                 self._rows.move_to_end((encoder.checksum, text))
-        missing = list(dict.fromkeys(text for text in texts if text not in known))
+            missing = list(dict.fromkeys(text for text in texts if text not in known))
+            self.hits += len(known)
+            self.misses += len(missing)
         if missing:
             fresh = encoder.encode(missing)
             known |= zip(missing, fresh, strict=True)
@@ -45,3 +48,6 @@ class QueryVectors:
                     self._rows[checksum, text] = row.copy()  # a view would hold on to the whole batch
             while len(self._rows) > self._kept:
                 self._rows.popitem(last=False)
+
+    def __len__(self) -> int:
+        return len(self._rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from index.java import heap
 
 if TYPE_CHECKING:
+    from index.index import Index
     from ranking.learning.engine import Engine
     from server.door import House
     from server.service import Service
@@ -29,10 +30,12 @@ class Gauges(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._workers()
         yield from _java()
-        yield from _models(_engines())
-        if self._house.service is not None:
-            yield from _indexes(self._house.service)
-            yield from _store(self._house.service)
+        engines, service = _engines(), self._house.service
+        yield from _models(engines)
+        yield from _caches(engines, service.catalog.indexes if service else {})
+        if service is not None:
+            yield from _indexes(service)
+            yield from _store(service)
 
     def _workers(self) -> Iterator[Metric]:
         workers = self._house.workers
@@ -74,13 +77,6 @@ def _models(engines: dict[str, Engine]) -> Iterator[Metric]:
     texts = CounterMetricFamily("clickwise_model_texts", "Texts computed: per batch, its size.", labels=["model"])
     tokens = CounterMetricFamily("clickwise_model_tokens", "Tokens computed.", labels=["model"])
     seconds = CounterMetricFamily("clickwise_model_compute_seconds", "Time of all cores together.", labels=["model"])
-    size = GaugeMetricFamily("clickwise_cache_bytes", "Bytes that a cache holds.", labels=["model", "cache"])
-    limit = GaugeMetricFamily("clickwise_cache_limit_bytes", "Bytes that it may hold.", labels=["model", "cache"])
-    asked = CounterMetricFamily(
-        "clickwise_cache_requests",
-        "Look-ups; a hit among the deltas is an adaptation that needed no computing.",
-        labels=["model", "cache", "result"],
-    )
     for model, engine in engines.items():
         computed = engine.computed
         queue.add_metric([model], engine.waiting_tokens)
@@ -88,12 +84,30 @@ def _models(engines: dict[str, Engine]) -> Iterator[Metric]:
         texts.add_metric([model], computed.texts)
         tokens.add_metric([model], computed.tokens)
         seconds.add_metric([model], computed.seconds)
+    yield from (queue, batches, texts, tokens, seconds)
+
+
+def _caches(engines: Mapping[str, Engine], indexes: Mapping[str, Index]) -> Iterator[Metric]:
+    size = GaugeMetricFamily("clickwise_cache_bytes", "Bytes that a cache holds.", labels=["cache", "of"])
+    limit = GaugeMetricFamily("clickwise_cache_limit_bytes", "Bytes that it may hold.", labels=["cache", "of"])
+    entries = GaugeMetricFamily("clickwise_cache_entries", "What it holds, counted.", labels=["cache", "of"])
+    asked = CounterMetricFamily(
+        "clickwise_cache_requests",
+        "Look-ups; a hit among the deltas is an adaptation that needed no computing.",
+        labels=["cache", "of", "result"],
+    )
+    for model, engine in engines.items():
         for name, cache in (("states", engine.kept), ("deltas", engine.deltas)):
-            size.add_metric([model, name], cache.bytes)
-            limit.add_metric([model, name], cache.limit)
-            asked.add_metric([model, name, "hit"], cache.hits)
-            asked.add_metric([model, name, "miss"], cache.misses)
-    yield from (queue, batches, texts, tokens, seconds, size, limit, asked)
+            size.add_metric([name, model], cache.bytes)
+            limit.add_metric([name, model], cache.limit)
+            entries.add_metric([name, model], len(cache))
+            asked.add_metric([name, model, "hit"], cache.hits)
+            asked.add_metric([name, model, "miss"], cache.misses)
+    for index, opened in indexes.items():
+        entries.add_metric(["queries", index], len(opened.asked))
+        asked.add_metric(["queries", index, "hit"], opened.asked.hits)
+        asked.add_metric(["queries", index, "miss"], opened.asked.misses)
+    yield from (size, limit, entries, asked)
 
 
 def _indexes(service: Service) -> Iterator[Metric]:

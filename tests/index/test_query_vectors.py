@@ -52,3 +52,10 @@ def test_what_is_remembered_cannot_be_changed_from_outside() -> None:
     encoder, remembered = Counting(), QueryVectors()
     remembered.encoded(encoder, ["one"])[:] = 0
     assert remembered.encoded(encoder, ["one"]).any()
+
+
+def test_what_was_asked_for_is_counted() -> None:
+    vectors, encoder = QueryVectors(), HashingEncoder()
+    for texts in (["a", "b", "a"], ["b", "c"], []):
+        vectors.encoded(encoder, texts)
+    assert (vectors.hits, vectors.misses, len(vectors)) == (1, 3, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ def test_a_search_and_feedback(make_service: MakeService, dense_index: Index) ->
     assert ("clickwise_stage_duration_seconds_count", "total") not in seen
     assert seen["clickwise_feedback_total", "recorded"] == seen["clickwise_feedback_total", "duplicate"] == 1
     assert seen["clickwise_queue_duration_seconds_count",] == 6
+    assert seen["clickwise_cache_requests_total", "queries", "dense", "hit"] >= 1
     assert seen["clickwise_store_writes_total", "done"] == 5
     assert seen["clickwise_store_write_seconds_total",] > 0
 
@@ -156,3 +158,12 @@ def test_a_client_that_goes_away_is_counted_as_gone(client: TestClient) -> None:
     scope = {"type": "http", "method": "POST", "path": "/x", "headers": []}
     asyncio.run(Envelope(breaks, watch)(scope, breaks, breaks))  # type: ignore[arg-type]
     assert scrape(client)["http_requests_total", "POST", UNMATCHED, "gone"] == 1
+
+
+def test_the_page_for_operators_names_metrics_that_exist(client: TestClient) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operating.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\b(?:http|clickwise|jvm|process)_[a-z_]+_[a-z_]*[a-z]\b", page)) | {"clickwise_ready"}
+    # Those that are counted up from the first event on have no sample before it, but a name.
+    told = set(re.findall(r"^# TYPE (\S+)", client.get("/metrics").text, re.MULTILINE))
+    assert {"http_requests_total", "clickwise_cache_requests_total"} <= named & told
+    assert {name.removesuffix("_bucket") for name in named} <= told
