@@ -8,7 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI
 from starlette.types import Scope
@@ -18,13 +18,39 @@ from server.door import House
 from server.guard import check_open_door
 from server.keys import Keys
 from server.middleware import BodyLimit, Envelope
-from server.routes import catalog, documents, health, interleaving, keys, metrics, page, people, search
+from server.routes import (
+    anserini,
+    catalog,
+    documents,
+    health,
+    interleaving,
+    keys,
+    metrics,
+    page,
+    people,
+    rerank,
+    search,
+)
 from server.service import Service
 from server.settings import Settings
 from server.watch import Watch
 from server.workers import Workers
 
 log = logging.getLogger("clickwise.app")
+
+ROUTES: Final = (
+    search,
+    documents,
+    people,
+    catalog,
+    interleaving,
+    health,
+    metrics,
+    keys,
+    rerank,
+    anserini,  # last, as it leaves the index's name open in its path: what is named takes precedence
+)
+"""The modules of all routes but the pages'."""
 
 DESCRIPTION = """Search that learns from what each searcher clicks.
 
@@ -67,7 +93,7 @@ def create_app(
     )
     app.state.house = house
     problems.install(app)
-    for routes in (search, documents, people, catalog, interleaving, health, metrics, keys):
+    for routes in ROUTES:
         access.check(routes.router.routes)
         app.include_router(routes.router)
     page.install(app)
@@ -106,7 +132,7 @@ def _body_limits(settings: Settings) -> Callable[[Scope], tuple[int, str]]:
     def limit_of(scope: Scope) -> tuple[int, str]:
         if scope["path"] == "/v1/documents:bulk":
             return settings.max_bulk_bytes, "max_bulk_bytes"
-        if scope["path"].startswith("/v1/documents/"):
+        if scope["path"].startswith("/v1/documents/") or scope["path"].endswith("/rerank"):
             return settings.max_document_bytes, "max_document_bytes"
         return settings.max_body_bytes, "max_body_bytes"
 

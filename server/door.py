@@ -77,6 +77,7 @@ class Door:
     def __init__(self, house: House, request: Request) -> None:
         self._house, self._request, self._arrived = house, request, time.perf_counter()
         self.service = house.ready()
+        self.version: str = request.app.version
 
     def patience(self, deadline_ms: int | None) -> Patience:
         """For how long this request's client waits, if it wishes so many milliseconds."""
@@ -87,8 +88,10 @@ class Door:
         work: Callable[[], A],
         status: Callable[[A], int] = lambda _: 200,
         patience: Patience | None = None,
+        *,
+        exclude_none: bool = False,
     ) -> Response:
-        """The result of `work` as JSON; None as 204.
+        """The result of `work` as JSON, without the members that are null if so wished; None as 204.
 
         With `patience` the work is given up when the client goes away. Raises ClientDisconnect then.
         """
@@ -100,7 +103,9 @@ class Door:
             self._request.state.noted = watch.gave(result)
             if result is None:
                 return Response(status_code=204)
-            return Response(result.model_dump_json(), status(result), media_type="application/json")
+            return Response(
+                result.model_dump_json(exclude_none=exclude_none), status(result), media_type="application/json"
+            )
 
         if patience is None:
             return await self._house.workers.run(response)

@@ -10,6 +10,7 @@ from server.documents import Documents
 from server.duels import interleaving
 from server.events import Event
 from server.patience import Patience
+from server.reranking import Reranking
 from server.schemas import (
     FeedbackAnswer,
     FeedbackRequest,
@@ -30,6 +31,7 @@ class Service:
     def __init__(self, catalog: Catalog, store: Store, settings: Settings) -> None:
         self.catalog, self.store, self.settings = catalog, store, settings
         self.documents = Documents(catalog)
+        self.reranking = Reranking(catalog)
         self._searching = Searching(catalog, store, settings)
 
     @classmethod

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
+import uvicorn
 from starlette.testclient import TestClient
 
 from index.index import Index
@@ -32,6 +33,22 @@ def client_of(service: Service) -> Iterator[TestClient]:
     client = TestClient(app)
     yield client
     client.close()
+    app.state.house.workers.close()
+
+
+@contextmanager
+def listening(service: Service) -> Iterator[str]:
+    """The address of the application, with a service that is open already, on a free port of this machine."""
+    app = create_app(service.settings)
+    app.state.house.service = service
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        thread.join(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join(30)
     app.state.house.workers.close()
 
 

@@ -1,0 +1,118 @@
+"""Texts that come with the question, ranked by the same rankers as the documents of an index, without one.
+
+No collection stands behind such texts, so all vectors are raw and there are no statistics of words: rankers that read
+vectors or texts work on them, those that search words do not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from index.types import Document, Query, Ranking
+from ranking.context import Context, Space, Vectors
+from ranking.contract import Ranker, Request
+from ranking.feedback import NO_FEEDBACK, Feedback
+from ranking.learning.cache import BytesCache
+
+if TYPE_CHECKING:
+    from index.encoder import Encoder
+    from index.index import View
+
+
+def vector_cache(megabytes: int = 64) -> BytesCache[bytes, Vectors]:
+    """Room for the vectors of texts that are sent again, as they are after a click."""
+    return BytesCache(megabytes * 1_000_000, lambda vector: int(vector.nbytes))
+
+
+def rank_texts(
+    ranker: Ranker,
+    query: str,
+    texts: Mapping[str, str],
+    candidates: Sequence[str],
+    encoder: Encoder,
+    *,
+    feedback: Feedback = NO_FEEDBACK,
+    vectors: BytesCache[bytes, Vectors] | None = None,
+) -> tuple[Ranking, Context]:
+    """The candidates in the ranker's order, and the context, which knows what was cut short.
+
+    `texts` holds the text of every candidate and of every document with feedback, by ids of the caller's choosing.
+    Every candidate is in the answer; a query that says nothing and has no feedback leaves them as they came.
+    """
+    given = _Vectors(texts, encoder, vectors if vectors is not None else vector_cache())
+    # A view of an index as far as rankers of candidates read it: the words that it knows, its texts and its vectors.
+    view = cast("View", _View(_Texts(texts), given))
+    context = Context(view, encoder.encode, lambda: encoder)
+    asked = Ranking(candidates, -np.arange(1.0, len(candidates) + 1.0))
+    return ranker.rank([Request(Query("", query), feedback, asked)], context)[0], context
+
+
+class _View:
+    """See `index.view.View`."""
+
+    degraded: str | None = None
+
+    def __init__(self, lexical: _Texts, vectors: _Vectors) -> None:
+        self.lexical, self.vectors = lexical, vectors
+
+
+class _Texts:
+    """What rankers of candidates ask the lexical side of an index."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._texts = texts
+
+    def __contains__(self, doc_id: str) -> bool:
+        return doc_id in self._texts
+
+    def documents(self, ids: Sequence[str]) -> list[Document | None]:
+        return [Document(doc, "", self._texts[doc]) if doc in self._texts else None for doc in ids]
+
+    def analyze(self, words: str) -> list[str]:
+        """Whether words say something is all that matters here, so no analyzer is needed."""
+        return words.split()
+
+
+class _Vectors:
+    """The texts' vectors, computed when a ranker first asks for them."""
+
+    def __init__(self, texts: Mapping[str, str], encoder: Encoder, known: BytesCache[bytes, Vectors]) -> None:
+        self._texts, self._encoder, self._known = texts, encoder, known
+        self._rows: dict[str, Vectors] | None = None
+        self.dimension = encoder.dimension
+        self.metric = None
+
+    def take(self, ids: Sequence[str], space: Space = "raw") -> Vectors:
+        """Float32 of shape (n, dimension), L2-normalised: the same in every space; zeros where there is no text."""
+        if self._rows is None:
+            self._rows = self._encoded()
+        nothing = np.zeros(self.dimension, dtype=np.float32)
+        rows = [self._rows.get(doc, nothing) for doc in ids]
+        return np.stack(rows) if rows else np.zeros((0, self.dimension), dtype=np.float32)
+
+    def condition(self, raw: Vectors) -> Vectors:
+        return raw
+
+    def learned(self, conditioned: Vectors) -> Vectors:
+        return conditioned
+
+    def _encoded(self) -> dict[str, Vectors]:
+        keys = {doc: self._key(text) for doc, text in self._texts.items()}
+        found = {doc: vector for doc, key in keys.items() if (vector := self._known.get(key)) is not None}
+        missing = [doc for doc in self._texts if doc not in found]
+        if missing:
+            readable = [self._texts[doc].encode("utf-8", "replace").decode() for doc in missing]
+            rows: npt.NDArray[np.float32] = self._encoder.encode(readable)
+            for doc, row in zip(missing, rows, strict=True):
+                found[doc] = row.copy()
+                self._known.put(keys[doc], found[doc])
+        return found
+
+    def _key(self, text: str) -> bytes:
+        checked = f"{self._encoder.checksum} {self._encoder.max_tokens} ".encode()
+        return hashlib.blake2b(checked + text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -1,0 +1,138 @@
+"""Re-ranking of texts that a request brings along, free of HTTP: one way of working for all dialects."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from index.errors import InputError
+from index.types import Ranking
+from ranking.contract import Ranker
+from ranking.cross_encoder import PROBE, CrossEncoderRanker
+from ranking.feedback import Feedback, FloatArray
+from ranking.given import rank_texts, vector_cache
+from ranking.knn import Knn
+from ranking.probe import Probe
+from server.catalog import Catalog
+from server.schemas_rerank import TextFeedback
+from server.search import about
+
+if TYPE_CHECKING:
+    from index.encoder import Encoder
+
+DEFAULT: Final = "probe"
+UNNAMED: Final = frozenset({"", "default", "default/not-specified"})
+"""What clients call the model when they name none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A ranker of texts, and what its scores say as a number in [0, 1] (`adapted` tells whether there was feedback)."""
+
+    ranker: Ranker
+    relevance: Callable[[FloatArray, bool], FloatArray]
+
+
+def _odds(scores: FloatArray, adapted: bool) -> FloatArray:
+    """Log-odds as probabilities. Without feedback there is no level to compare with: a cosine of one half is even."""
+    level = 0.0 if adapted else PROBE.prior_scale / 2
+    return 0.5 * (1.0 + np.tanh(0.5 * (scores - level)))
+
+
+def _cosine(scores: FloatArray, adapted: bool) -> FloatArray:
+    return np.clip(0.5 * (1.0 + scores), 0.0, 1.0)
+
+
+MODELS: Final[Mapping[str, Model]] = {
+    "probe": Model(Probe(), _odds),
+    "knn": Model(Knn(aggregation="mean"), _cosine),
+    "cross-encoder": Model(CrossEncoderRanker(depth=1000), _odds),
+}
+"""By name. The probe is the default: it adapts best for its price, which is that of embedding the texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reranked:
+    """The texts' places in the request, best first, with their scores; `unread` texts were not read to their end."""
+
+    model: str
+    order: Sequence[int]
+    scores: Sequence[float]
+    score_kind: str
+    unread: int
+
+
+class Reranking:
+    """Thread-safe. Texts that were sent before are not embedded again."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._vectors = vector_cache()
+        self._lock = threading.Lock()
+        self._encoder: Encoder | None = None
+
+    def rerank(
+        self,
+        query: str,
+        texts: Sequence[str],
+        told: Sequence[TextFeedback] = (),
+        *,
+        model: str | None = None,
+        raw_scores: bool = False,
+    ) -> Reranked:
+        """Raises InputError for a model that is not there and for feedback on a text that was not sent."""
+        name = DEFAULT if model is None or model in UNNAMED else model
+        if name not in MODELS:
+            with about("model"):
+                raise InputError(f"There is no reranker {name!r}.", f"Valid: {', '.join(MODELS)}; or name none.")
+        # Zero-padded, so that texts of equal scores keep the order in which they were sent.
+        sent = {f"{number:06}": text for number, text in enumerate(texts)}
+        feedback, others = _feedback(told, len(sent))
+        ranking, context = rank_texts(
+            MODELS[name].ranker,
+            query,
+            {**sent, **others},
+            list(sent),
+            self.encoder(),
+            feedback=feedback,
+            vectors=self._vectors,
+        )
+        scores = self._scores(MODELS[name], ranking, bool(len(feedback)), raw_scores)
+        kind = "raw" if raw_scores else "probability"
+        return Reranked(name, [int(doc) for doc in ranking.ids], scores.tolist(), kind, context.truncated)
+
+    def _scores(self, model: Model, ranking: Ranking, adapted: bool, raw: bool) -> FloatArray:
+        return ranking.scores if raw else model.relevance(ranking.scores, adapted)
+
+    def encoder(self) -> Encoder:
+        """The encoder of the first index that has one, so that it is in memory once; else the packaged one."""
+        with self._lock:
+            if self._encoder is None:
+                indexes = [index for index in self._catalog.indexes.values() if index.view().vectors is not None]
+                if indexes:
+                    self._encoder = indexes[0].encoder()
+                else:
+                    from index.encoder import load_encoder
+
+                    self._encoder = load_encoder()
+            return self._encoder
+
+
+def _feedback(told: Sequence[TextFeedback], sent: int) -> tuple[Feedback, dict[str, str]]:
+    """As a ranker reads it, and the texts of those documents that are not among the `sent` ones."""
+    ids, others = [], {}
+    for number, one in enumerate(told):
+        if one.text is not None:
+            ids.append(f"told {number}")
+            others[ids[-1]] = one.text
+            continue
+        assert one.index is not None
+        if one.index >= sent:
+            with about(f"feedback[{number}].index"):
+                raise InputError(f"There is no document {one.index}: {sent} were sent.", "Count from 0.")
+        ids.append(f"{one.index:06}")
+    return Feedback.of(ids, [one.relevance for one in told], [one.weight for one in told]), others

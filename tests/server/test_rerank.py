@@ -1,0 +1,145 @@
+"""Re-ranking texts in the dialects of other services, with feedback and without."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import cohere
+import httpx
+import pytest
+from starlette.testclient import TestClient
+
+from server.service import Service
+from tests.server.conftest import listening
+from tests.server.test_problems import problem
+
+DOCUMENTS = [
+    "the keel of a boat in the wind",
+    "roast the beans and grind them for espresso",
+    "a telescope shows the nebula",
+    "beans and a boat",
+]
+QUERY = "espresso beans"
+
+
+@pytest.fixture(scope="module")
+def address(service: Service) -> Iterator[str]:
+    with listening(service) as url:
+        yield url
+
+
+@pytest.fixture
+def connection() -> Iterator[httpx.Client]:
+    """What the clients of cohere talk through; they leave their own one open."""
+    with httpx.Client() as connection:
+        yield connection
+
+
+@pytest.fixture
+def second(address: str, connection: httpx.Client) -> cohere.ClientV2:
+    return cohere.ClientV2("no key", base_url=address, httpx_client=connection)
+
+
+def test_the_cohere_client_version_2(second: cohere.ClientV2) -> None:
+    answer = second.rerank(model="probe", query=QUERY, documents=DOCUMENTS, top_n=2)
+    assert [result.index for result in answer.results] == [1, 3]
+    assert 1 >= answer.results[0].relevance_score > answer.results[1].relevance_score >= 0
+    everything = second.rerank(model="default", query=QUERY, documents=DOCUMENTS, top_n=99)
+    assert sorted(result.index for result in everything.results) == [0, 1, 2, 3]
+
+
+def test_the_cohere_client_adapts_to_feedback(second: cohere.ClientV2) -> None:
+    told = {"additional_body_parameters": {"feedback": [{"index": 0}, {"index": 1, "relevance": 0.0}]}}
+    answer = second.rerank(model="probe", query=QUERY, documents=DOCUMENTS, request_options=told)  # type: ignore[arg-type]
+    order = [result.index for result in answer.results]
+    assert order.index(0) < order.index(1)
+    assert order[0] == 0
+
+
+def test_the_cohere_client_version_1(address: str, connection: httpx.Client) -> None:
+    client = cohere.Client("no key", base_url=address, httpx_client=connection)
+    sent: list[Any] = [{"text": text, "number": number} for number, text in enumerate(DOCUMENTS)]
+    answer = client.rerank(query=QUERY, documents=sent, model="knn", return_documents=True)
+    best = answer.results[0]
+    assert (best.index, best.document and best.document.text) == (1, DOCUMENTS[1])
+
+
+def test_the_cohere_client_gets_our_words_for_an_error(second: cohere.ClientV2) -> None:
+    with pytest.raises(cohere.UnprocessableEntityError) as error:
+        second.rerank(model="rerank-v3.5", query=QUERY, documents=DOCUMENTS)
+    assert error.value.body["advice"] == "Valid: probe, knn, cross-encoder; or name none."
+    assert error.value.body["field"] == "model"
+
+
+def test_text_embeddings_inference(client: TestClient) -> None:
+    body = {"query": QUERY, "texts": DOCUMENTS, "truncate": True, "truncation_direction": "Right"}
+    answer = client.post("/rerank", json=body).json()
+    assert [line["index"] for line in answer][:2] == [1, 3]
+    assert all(set(line) == {"index", "score"} for line in answer)
+    with_text = client.post("/rerank", json={**body, "return_text": True, "raw_scores": True}).json()
+    assert [line["text"] for line in with_text] == [DOCUMENTS[line["index"]] for line in answer]
+    assert with_text[0]["score"] > 1  # log-odds
+    told = client.get("/info").json()
+    assert (told["max_client_batch_size"], "probe" in told["models"]) == (1000, True)
+
+
+def test_infinity_gives_documents_as_texts(client: TestClient) -> None:
+    body = {"query": QUERY, "documents": DOCUMENTS, "model": "default/not-specified", "return_documents": True}
+    answer = client.post("/rerank", json=body).json()
+    assert (answer["object"], answer["model"], answer["score_kind"]) == ("rerank", "probe", "probability")
+    assert answer["results"][0]["document"] == DOCUMENTS[1]
+    assert answer["id"].startswith("infinity-")
+
+
+def test_jina_gives_documents_as_objects(client: TestClient) -> None:
+    sent = [DOCUMENTS[0], {"text": DOCUMENTS[1], "url": "here"}]
+    answer = client.post("/v1/rerank", json={"query": QUERY, "documents": sent, "return_documents": True}).json()
+    assert answer["results"][0]["document"] == {"text": DOCUMENTS[1], "url": "here"}
+    assert answer["results"][1]["document"] == {"text": DOCUMENTS[0]}
+    assert answer["usage"]["total_tokens"] == len(f"{QUERY} {DOCUMENTS[0]} {DOCUMENTS[1]}".split())
+
+
+def test_all_dialects_agree(client: TestClient) -> None:
+    body = {"query": QUERY, "feedback": [{"text": "the wind in the sails"}, {"index": 1, "relevance": 0.25}]}
+    scored = [
+        {line["index"]: line["relevance_score"] for line in client.post(path, json=sent).json()["results"]}
+        for path in ("/rerank", "/v1/rerank", "/v2/rerank")
+        for sent in [{**body, "documents": DOCUMENTS}]
+    ]
+    texts = client.post("/rerank", json={**body, "texts": DOCUMENTS}).json()
+    assert scored[0] == scored[1] == scored[2] == {line["index"]: line["score"] for line in texts}
+
+
+def test_equal_scores_keep_the_order_in_which_they_were_sent(client: TestClient) -> None:
+    answer = client.post("/v2/rerank", json={"query": QUERY, "documents": [DOCUMENTS[1]] * 12}).json()
+    assert [line["index"] for line in answer["results"]] == list(range(12))
+
+
+def test_top_k_is_top_n(client: TestClient) -> None:
+    body = {"query": QUERY, "documents": DOCUMENTS, "top_k": 1}
+    assert len(client.post("/v1/rerank", json=body).json()["results"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "field"),
+    [
+        ("/v2/rerank", {"documents": []}, "documents"),
+        ("/v2/rerank", {"documents": ["x"] * 1001}, "documents"),
+        ("/v2/rerank", {"top_n": 0}, "top_n"),
+        ("/v2/rerank", {"feedback": [{"index": 4}]}, "feedback[0].index"),
+        ("/v2/rerank", {"feedback": [{"index": -1}]}, "feedback[0].index"),
+        ("/v2/rerank", {"feedback": [{}]}, "feedback[0]"),
+        ("/v2/rerank", {"feedback": [{"index": 0, "text": "both"}]}, "feedback[0]"),
+        ("/v1/rerank", {"feedback": [{"index": 0, "relevance": 1.5}]}, "feedback[0].relevance"),
+        ("/v1/rerank", {"query": "\ud800"}, "query"),
+    ],
+)
+def test_what_cannot_be_used_says_where(client: TestClient, path: str, change: dict[str, Any], field: str) -> None:
+    body = json.dumps({"query": QUERY, "documents": DOCUMENTS, **change})
+    problem(client.post(path, content=body), 422, "invalid-input", field)
+
+
+def test_neither_texts_nor_documents(client: TestClient) -> None:
+    problem(client.post("/rerank", json={"query": QUERY}), 422, "invalid-input")
