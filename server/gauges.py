@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from index.errors import ClickwiseError
 from index.java import heap
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Gauges(Collector):
         yield from _models(engines)
         yield from _caches(engines, service.catalog.indexes if service else {})
         if service is not None:
-            yield from _indexes(service)
+            yield from _indexes(service.catalog.indexes)
             yield from _store(service)
 
     def _workers(self) -> Iterator[Metric]:
@@ -110,16 +111,22 @@ def _caches(engines: Mapping[str, Engine], indexes: Mapping[str, Index]) -> Iter
     yield from (size, limit, entries, asked)
 
 
-def _indexes(service: Service) -> Iterator[Metric]:
+def _indexes(indexes: Mapping[str, Index]) -> Iterator[Metric]:
+    up = GaugeMetricFamily("clickwise_index_up", "1 where an index can be read.", labels=["index"])
     documents = GaugeMetricFamily("clickwise_index_documents", "Documents of an index.", labels=["index"])
     generation = GaugeMetricFamily(
         "clickwise_index_generation", "The generation that is served.", labels=["index", "generation"]
     )
-    for name, index in service.catalog.indexes.items():
-        view = index.view()
+    for name, index in indexes.items():
+        try:
+            view = index.view()
+        except ClickwiseError:  # the other metrics are needed all the more
+            up.add_metric([name], 0)
+            continue
+        up.add_metric([name], 1)
         documents.add_metric([name], view.documents)
         generation.add_metric([name, view.generation], 1)
-    yield from (documents, generation)
+    yield from (up, documents, generation)
 
 
 def _store(service: Service) -> Iterator[Metric]:

@@ -131,6 +131,20 @@ def test_documents_that_are_written(own: Service) -> None:
         assert scrape(client)["clickwise_documents_written_total", "own"] == 3
 
 
+def test_an_index_that_cannot_be_read_does_not_hide_the_rest(
+    make_service: MakeService, lexical_index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: Index) -> Any:
+        raise UnavailableError("Its folder is away.")
+
+    with client_of(make_service({"lexical": lexical_index})) as client:
+        assert scrape(client)["clickwise_index_up", "lexical"] == 1
+        monkeypatch.setattr(Index, "view", away)
+        seen = scrape(client)
+    assert seen["clickwise_index_up", "lexical"] == 0
+    assert seen["clickwise_store_writes_total", "failed"] == 0
+
+
 def test_it_can_be_read_before_the_service_is_ready(service: Service) -> None:
     seen = scrape(TestClient(create_app(service.settings)))
     assert seen["clickwise_ready",] == 0
