@@ -39,6 +39,8 @@ NEEDS: Final[Mapping[str, Need]] = {
     "POST /v1/rerank": "read",
     "POST /v2/rerank": "read",
     "GET /info": "read",
+    "POST /ubi/queries": "feedback",
+    "POST /ubi/events": "feedback",
     "GET /v1/{index}/search": "read",
     "GET /v1/{index}/doc/{document_id}": "read",
     "GET /admin/keys": "admin",

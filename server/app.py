@@ -30,6 +30,7 @@ from server.routes import (
     people,
     rerank,
     search,
+    ubi,
 )
 from server.service import Service
 from server.settings import Settings
@@ -48,6 +49,7 @@ ROUTES: Final = (
     metrics,
     keys,
     rerank,
+    ubi,
     anserini,  # last, as it leaves the index's name open in its path: what is named takes precedence
 )
 """The modules of all routes but the pages'."""
@@ -130,7 +132,7 @@ def _log_failure(failure: BaseException | None) -> None:
 
 def _body_limits(settings: Settings) -> Callable[[Scope], tuple[int, str]]:
     def limit_of(scope: Scope) -> tuple[int, str]:
-        if scope["path"] == "/v1/documents:bulk":
+        if scope["path"] == "/v1/documents:bulk" or scope["path"].startswith("/ubi/"):
             return settings.max_bulk_bytes, "max_bulk_bytes"
         if scope["path"].startswith("/v1/documents/") or scope["path"].endswith("/rerank"):
             return settings.max_document_bytes, "max_document_bytes"

@@ -23,6 +23,7 @@ from server.schemas import (
 from server.search import Searching, about
 from server.settings import Settings
 from server.store import Store
+from server.ubi import Ubi
 
 
 class Service:
@@ -32,6 +33,7 @@ class Service:
         self.catalog, self.store, self.settings = catalog, store, settings
         self.documents = Documents(catalog)
         self.reranking = Reranking(catalog)
+        self.ubi = Ubi(catalog, store)
         self._searching = Searching(catalog, store, settings)
 
     @classmethod
