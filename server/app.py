@@ -18,6 +18,7 @@ from server.door import House
 from server.guard import check_open_door
 from server.keys import Keys
 from server.middleware import BodyLimit, Envelope
+from server.operate.errors import Watching
 from server.routes import (
     anserini,
     catalog,
@@ -26,6 +27,7 @@ from server.routes import (
     interleaving,
     keys,
     metrics,
+    operate,
     page,
     people,
     rerank,
@@ -45,6 +47,7 @@ ROUTES: Final = (
     people,
     catalog,
     interleaving,
+    operate,
     health,
     metrics,
     keys,
@@ -77,10 +80,12 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         stopping = threading.Event()
+        house.recent.start()
         house.workers.begin(_start, house, open_service, on_warm or _log_failure, stopping)
         yield
         stopping.set()
         await asyncio.to_thread(house.close)
+        house.recent.stop()
 
     app = FastAPI(
         title="Clickwise",
@@ -101,7 +106,8 @@ def create_app(
     page.install(app)
     access.check(app.routes)
     app.add_middleware(BodyLimit, limit_of=_body_limits(settings))
-    app.add_middleware(Envelope, watch=house.watch)  # added last: the outermost
+    app.add_middleware(Envelope, watch=house.watch)
+    app.add_middleware(Watching, recent=house.recent)  # added last: the outermost
     _document_problems(app)
     return app
 

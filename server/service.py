@@ -9,6 +9,7 @@ from server.catalog import Catalog
 from server.documents import Documents
 from server.duels import interleaving
 from server.events import Event
+from server.operate.operation import Operation
 from server.patience import Patience
 from server.reranking import Reranking
 from server.schemas import (
@@ -34,6 +35,7 @@ class Service:
         self.documents = Documents(catalog)
         self.reranking = Reranking(catalog)
         self.ubi = Ubi(catalog, store)
+        self.operation = Operation(catalog, store)
         self._searching = Searching(catalog, store, settings)
 
     @classmethod
