@@ -41,6 +41,7 @@ class BuildOptions:
     conditioning, whitening: the kind of embedding space and its `a` (`index.space`).
     dense: FAISS "flat" or "hnsw"; None chooses by size.
     overwrite: build a new generation where there is an index already.
+    activated: have it serve at once; else it waits for `index.generations.activate`.
     shards: the number of shards to divide the documents among; None for an index that is one whole.
     """
 
@@ -54,6 +55,7 @@ class BuildOptions:
     whitening: float = 2.0
     dense: Literal["flat", "hnsw"] | None = None
     overwrite: bool = False
+    activated: bool = True
     source: str = ""
     shards: int | None = None
 
@@ -106,7 +108,10 @@ def build_index(
     options = options or BuildOptions()
     if not options.overwrite and (path / "current").exists():
         raise ConflictError(f"There is an index at {path} already.", "Build a new generation of it with --overwrite.")
-    with generations.writing(path), generations.new_generation(path) as (name, directory):
+    with (
+        generations.writing(path),
+        generations.new_generation(path, activated=options.activated) as (name, directory),
+    ):
         if options.shards is not None:
             from index.sharded.building import build_shards
 

@@ -46,6 +46,11 @@ class Generation:
         assert isinstance(lexical, LexicalView)
         self._view = self._viewed(lexical.reopened(), current)
 
+    def warm_up(self) -> None:
+        """Have ready what is made on first use: the index of the vectors."""
+        if self._view.vectors is not None:
+            self._view.vectors.nearest(np.zeros((1, self._view.vectors.dimension), np.float32), 1)
+
     def shards(self) -> list[ShardInfo]:
         """None: this is one whole."""
         return []

@@ -25,7 +25,7 @@ from pathlib import Path
 from index.errors import ClickwiseError, ConflictError, NotFoundError, UnavailableError
 from index.vectors import sync
 
-KEPT = 2  # generations that stay on disk: the current one and the one before
+KEPT = 2  # generations that stay on disk: the newest and the one before, and the one that serves in any case
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +89,34 @@ def writing(directory: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def names(directory: Path) -> list[str]:
+    """The complete generations on disk, oldest first."""
+    root = directory / "generations"
+    return sorted(path.name for path in root.iterdir() if path.name.isdigit()) if root.is_dir() else []
+
+
+def activate(directory: Path, generation: str | None = None) -> Current:
+    """Make a generation the current one: the newest, or an older one by its name.
+
+    Raises NotFoundError where it is not on disk, ConflictError where another process writes to the index.
+    """
+    with writing(directory):
+        current, complete = read_current(directory), names(directory)
+        wanted = generation or complete[-1]
+        if wanted not in complete:
+            raise NotFoundError(
+                f"The index {directory} has no generation {wanted!r}.", f"On disk are: {', '.join(complete)}."
+            )
+        if wanted != current.generation:
+            current = Current(wanted, current.commit + 1)
+            write_current(directory, current)
+        return current
+
+
 @contextmanager
-def new_generation(directory: Path) -> Iterator[tuple[str, Path]]:
-    """A name and an empty folder for a build; on success the folder becomes that generation and the current one.
+def new_generation(directory: Path, *, activated: bool = True) -> Iterator[tuple[str, Path]]:
+    """A name and an empty folder for a build; on success the folder becomes that generation, and the current one
+    where it is to be `activated` or is the first.
 
     The caller holds the write lock. An error or an interrupt removes the folder and changes nothing.
     """
@@ -110,12 +135,15 @@ def new_generation(directory: Path) -> Iterator[tuple[str, Path]]:
             _sync_tree(building)
             os.rename(building, root / name)
             sync(root)
-        write_current(directory, Current(name, 0))
+        if activated or not (directory / "current").exists():
+            write_current(directory, Current(name, 0))
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise
+    serving = read_current(directory).generation
     for number in sorted(numbers)[: -(KEPT - 1) or None]:
-        shutil.rmtree(root / f"{number:06d}", ignore_errors=True)
+        if f"{number:06d}" != serving:
+            shutil.rmtree(root / f"{number:06d}", ignore_errors=True)
 
 
 @contextmanager

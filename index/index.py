@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import numpy.typing as npt
 
 from index import generations
 from index.encoder import Encoder
-from index.errors import ConflictError, InputError, UnavailableError
+from index.errors import ConflictError, InputError, NotFoundError, UnavailableError
 from index.fields import check_fields, extend_schema
 from index.generation import LUCENE, Change, Generation, changing
 from index.generations import Current
@@ -43,11 +45,13 @@ class Index:
     ) -> None:
         self.path = path
         self.name = path.name
-        self._encoder = encoder
+        self._given = encoder
+        self._encoders: dict[str, Encoder] = {}  # by checksum: a new generation may have been made with another model
         self._engine, self._patience = engine, patience
         self._lock = threading.RLock()
         self._encoder_lock = threading.Lock()
         self.asked = QueryVectors()  # what the encoder made of the queries asked last
+        self._fixed = False
         self._stamp = generations.stamp(path)
         self._current = generations.read_current(path)
         self._generation = self._opened(self._current)
@@ -70,11 +74,57 @@ class Index:
     def manifest(self) -> Manifest:
         return self._generation.manifest
 
+    def at(self, generation: str) -> Index:
+        """The same index at one generation, whichever serves: it follows nothing and takes no writes.
+
+        Raises NotFoundError where that generation is not on disk.
+        """
+        if generation not in generations.names(self.path):
+            raise NotFoundError(
+                f"The index {self.name!r} has no generation {generation!r}.",
+                f"On disk are: {', '.join(generations.names(self.path))}.",
+            )
+        fixed = copy(self)
+        fixed._lock, fixed._fixed = threading.RLock(), True
+        fixed._current = Current(generation, 0)
+        fixed._generation = fixed._opened(fixed._current)
+        return fixed
+
+    def activate(self, generation: str | None = None) -> str:
+        """Have a generation serve: the newest on disk, or an older one by its name. Gives its name.
+
+        It is opened and warm before anybody searches it. Raises NotFoundError where it is not on disk, ConflictError
+        where another process writes.
+        """
+        with self._lock:
+            self._refresh()
+            wanted = generation or generations.names(self.path)[-1]
+            if wanted == self._current.generation:
+                return wanted
+            made = self.at(wanted)
+            made.warm_up()
+            self._current = generations.activate(self.path, made._current.generation)
+            self._generation, self._stamp = made._generation, generations.stamp(self.path)
+            self._generation.refresh(self._current)
+        return self._current.generation
+
     def view(self) -> View:
-        """The newest commit. Costs a microsecond where nothing has changed."""
-        if generations.stamp(self.path) != self._stamp:
-            with self._lock:
+        """The newest commit. Costs a microsecond where nothing has changed.
+
+        What another process has built or written is looked at by one thread; the others read on what there was until
+        it is done. Where the directory is gone, what is open goes on answering, and says so (`View.degraded`).
+        """
+        if self._fixed:
+            return self._generation.view()
+        try:
+            stamp = generations.stamp(self.path)
+        except OSError:
+            return replace(self._generation.view(), gone=True)
+        if stamp != self._stamp and self._lock.acquire(blocking=False):
+            try:
                 self._refresh()
+            finally:
+                self._lock.release()
         return self._generation.view()
 
     def upsert(self, documents: Iterable[Document], on_progress: Callable[[int], None] | None = None) -> int:
@@ -129,32 +179,37 @@ class Index:
         """What each shard holds; empty for an index that is one whole."""
         return self._generation.shards()
 
-    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    def encode(self, texts: Sequence[str], manifest: Manifest | None = None) -> npt.NDArray[np.float32]:
         """Raw vectors of queries, (n, dimension), L2-normalised. Raises UnavailableError where the index has none.
 
         The last few thousand are remembered: whoever gives feedback has the same query ranked again.
         """
-        encoder = self.encoder()
+        encoder = self.encoder(manifest)
         return self.asked.encoded(encoder, texts)
 
-    def encoder(self) -> Encoder:
-        """The model that made the index's vectors, loaded on first use.
+    def encoder(self, manifest: Manifest | None = None) -> Encoder:
+        """The model that made the vectors of the index, or of the generation of `manifest`; loaded on first use.
 
         Raises UnavailableError where the index has no vectors or the model cannot be loaded, ConflictError where the
         model of that name has other weights than the one that made the vectors.
         """
-        wanted = self.manifest.encoder
+        manifest = manifest or self.manifest
+        wanted = manifest.encoder
         if wanted is None:
             raise UnavailableError(
                 f"The index {self.name!r} has no vectors.", "Use a pipeline without them, or rebuild it with --encoder."
             )
+        if self._given is not None:
+            return self._given  # checked when the generation was opened
         with self._encoder_lock:
-            if self._encoder is None:
+            if wanted.checksum not in self._encoders:
                 from index.encoder import load_encoder
 
-                self._encoder = load_encoder(wanted.name, max_tokens=wanted.max_tokens)
-        _check_encoder(self.manifest, self._encoder)
-        return self._encoder
+                loaded = load_encoder(wanted.name, max_tokens=wanted.max_tokens)
+                _check_encoder(manifest, loaded)
+                newest = list(self._encoders.items())[-1:]  # that of the generation before is still asked for
+                self._encoders = dict([*newest, (wanted.checksum, loaded)])
+            return self._encoders[wanted.checksum]
 
     def warm_up(self, queries: Sequence[str] = ("warm up", "a longer query about nothing in particular")) -> None:
         """Load the model and run a few searches, so that the first request does not pay for it."""
@@ -172,8 +227,8 @@ class Index:
 
     def _opened(self, current: Current) -> Generation | ShardedGeneration:
         manifest = Manifest.load(generations.generation_path(self.path, current.generation))
-        if self._encoder is not None:
-            _check_encoder(manifest, self._encoder)
+        if self._given is not None:
+            _check_encoder(manifest, self._given)
         if manifest.shards is None:
             return Generation(self.path, current, manifest)
         return ShardedGeneration(self.path, current, manifest, engine=self._engine, patience=self._patience)
@@ -186,12 +241,18 @@ class Index:
         if current.generation == self._current.generation:
             self._generation.refresh(current)
         else:
-            self._generation = self._opened(current)  # views of the one before live on as long as somebody reads them
+            opened = self._opened(current)
+            if self._encoders and opened.manifest.encoder:
+                self.encoder(opened.manifest)
+            opened.warm_up()
+            self._generation = opened  # views of the one before live on as long as somebody reads them
         self._current, self._stamp = current, stamp
 
     @contextmanager
     def _changing(self) -> Iterator[Change | ShardedChange]:
         """A change of the newest state, with the lock; afterwards the next view shows it."""
+        if self._fixed:
+            raise ConflictError(f"{self.name!r} is read at one generation.", "Write to the index that serves.")
         with self._lock:
             self._refresh()
             change = changing if self.manifest.shards is None else changing_shards

@@ -31,6 +31,7 @@ class View:
     vectors: Vectors | None
     fields: dict[str, FieldType]
     asking: Asking | None = None
+    gone: bool = False  # its files are: only what is open can still be read
 
     @property
     def documents(self) -> int:
@@ -50,4 +51,6 @@ class View:
     @property
     def degraded(self) -> str | None:
         """Why what was read through this view is less than all there is, None where it is not."""
+        if self.gone:
+            return "index gone"
         return self.asking.degraded if self.asking else None

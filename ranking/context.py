@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -51,7 +52,10 @@ class Context:
     @classmethod
     def of(cls, index: Index, deadline: float | None = None) -> Context:
         """The newest committed state of an index."""
-        return cls(index.view(), index.encode, index.encoder, deadline)
+        manifest, view = index.manifest, index.view()
+        if view.generation != manifest.generation:  # a new one has come between the two
+            manifest = index.manifest
+        return cls(view, partial(index.encode, manifest=manifest), partial(index.encoder, manifest), deadline)
 
     @property
     def late(self) -> bool:

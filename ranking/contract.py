@@ -99,6 +99,18 @@ class Learned(Ranker, Protocol):
 
 
 @runtime_checkable
+class Modelled(Ranker, Protocol):
+    """A ranker with a model that one can name."""
+
+    @property
+    def model(self) -> str: ...
+
+    def load(self) -> None:
+        """Have the model ready. Raises NotFoundError or UnavailableError where it cannot be."""
+        ...
+
+
+@runtime_checkable
 class Fuser(Protocol):
     """Makes one ranking of several for the same query. The order of the inputs matters only for their weights."""
 

@@ -80,6 +80,12 @@ class CrossEncoderRanker:
 
         return fingerprint(self.model)
 
+    def load(self) -> None:
+        """Have the model ready. Raises as `load_cross_encoder` does."""
+        from ranking.learning.engines import engine
+
+        engine(self.model, self.max_tokens)
+
     def rank(self, requests: Sequence[Request], context: Context) -> list[Ranking]:
         return [after for _, after in self.rank_both(requests, context)]
 

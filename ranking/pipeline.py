@@ -6,13 +6,13 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from index.types import Ranking
 from ranking.context import Context
-from ranking.contract import Adapting, Fuser, Learned, Lexical, Ranker, Request
+from ranking.contract import Adapting, Fuser, Learned, Lexical, Modelled, Ranker, Request
 
 if TYPE_CHECKING:
     from index.index import Index
@@ -54,6 +54,22 @@ class PipelineSpec:
     def digest(self) -> str:
         """A hash of everything that decides the answers, and of the stages' names."""
         return _digest([[stage.name, stage.key] for stage in self.stages])
+
+
+def models(spec: PipelineSpec) -> set[str]:
+    """The names of the models that a pipeline's stages use."""
+    return {stage.does.model for stage in spec.stages if isinstance(stage.does, Modelled)}
+
+
+def with_models(spec: PipelineSpec, targets: Mapping[str, str]) -> PipelineSpec:
+    """The pipeline with other models in the place of those that `targets` names."""
+    made: dict[str, Stage] = {}
+    for stage in spec.stages:
+        does = stage.does
+        if isinstance(does, Modelled) and does.model in targets:
+            does = replace(does, model=targets[does.model])  # type: ignore[type-var]
+        made[stage.name] = Stage(stage.name, stage.part, does, tuple(made[earlier.name] for earlier in stage.reads))
+    return replace(spec, stages=tuple(made.values()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import copy
 
 from index.errors import InputError, NotFoundError
 from index.index import Index
@@ -40,6 +41,15 @@ class Catalog:
         engine, patience = settings.shard_engine, settings.shard_timeout_ms / 1000
         indexes = {name: Index.open(path, engine=engine, patience=patience) for name, path in paths.items()}
         return cls(indexes, specs, settings.default_index, settings.default_pipeline)
+
+    def having(
+        self, indexes: Mapping[str, Index] | None = None, specs: Mapping[str, PipelineSpec] | None = None
+    ) -> Catalog:
+        """This catalog with some indexes or pipelines exchanged for others of the same names."""
+        other = copy(self)
+        other.indexes = {**self.indexes, **(indexes or {})}
+        other.specs = {**self.specs, **(specs or {})}
+        return other
 
     def index(self, name: str | None) -> tuple[str, Index]:
         """An index with its name; the default one for None.

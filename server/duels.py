@@ -1,13 +1,58 @@
-"""How the duels of the store stand."""
+"""How the duels and the traffic splits of the store stand."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ranking.clicks.splits import PREFIX, SideCounts, SplitStanding, split_standings
 from ranking.clicks.standings import standings
 from server.export import export_pages
-from server.schemas import DuelInfo, InterleavingAnswer
+from server.schemas import ArmInfo, DuelInfo, ExperimentInfo, ExperimentsAnswer, InterleavingAnswer
 from server.store import Store
+
+
+def experiments(store: Store, indexes: Iterable[str], confidence: float) -> ExperimentsAnswer:
+    """The standing of every split on every index, from all pages and clicks that are recorded."""
+    return ExperimentsAnswer(
+        confidence=confidence,
+        experiments=[
+            _experiment(index, standing, confidence)
+            for index in indexes
+            for standing in split_standings(export_pages(store, index=index, arms=PREFIX))
+        ],
+    )
+
+
+def _experiment(index: str, standing: SplitStanding, confidence: float) -> ExperimentInfo:
+    low, high = standing.test.interval(confidence)
+    first, second = _sides(standing.experiment)
+    return ExperimentInfo(
+        index=index,
+        experiment=standing.experiment,
+        arms=[_arm(first, standing.first), _arm(second, standing.second)],
+        pairs=standing.test.pages,
+        difference=standing.test.preference,
+        low=low,
+        high=high,
+        p_value=standing.test.p_value,
+        winner=standing.winner(confidence),
+    )
+
+
+def _sides(experiment: str) -> tuple[str, str]:
+    first, _, second = experiment.partition(":")
+    return ("serving", "canary") if first == "canary" else (first, second)
+
+
+def _arm(name: str, counts: SideCounts) -> ArmInfo:
+    return ArmInfo(
+        name=name,
+        pages=counts.pages,
+        clicked=counts.clicked,
+        clicks=counts.clicks,
+        clicks_per_page=counts.clicks_per_page,
+        mrr=counts.mrr,
+    )
 
 
 def interleaving(store: Store, indexes: Iterable[str], confidence: float) -> InterleavingAnswer:

@@ -50,6 +50,7 @@ def export_pages(
     end: datetime | None = None,
     index: str | None = None,
     interleaved: bool = False,
+    arms: str | None = None,
     report: Exported | None = None,
 ) -> Iterator[Page]:
     """The pages shown in [begin, end), in the order of their ids, while the store may be written; with `interleaved`
@@ -64,7 +65,7 @@ def export_pages(
     done = 0
     while True:
         with store.reading() as connection:
-            rows = connection.execute(_pages_after(done, newest, begin, end, index, interleaved)).mappings().all()
+            rows = connection.execute(_pages_after(done, newest, begin, end, index, interleaved, arms)).mappings().all()
             if not rows:
                 return
             acts = _events(connection, [row["query_id"] for row in rows], last_event)
@@ -79,7 +80,13 @@ def export_pages(
 
 
 def _pages_after(
-    done: int, newest: int, begin: datetime | None, end: datetime | None, index: str | None, interleaved: bool
+    done: int,
+    newest: int,
+    begin: datetime | None,
+    end: datetime | None,
+    index: str | None,
+    interleaved: bool,
+    arms: str | None,
 ) -> Select[Any]:
     asked = (
         select(
@@ -98,6 +105,8 @@ def _pages_after(
         .order_by(impressions.c.impression_id)
         .limit(_PAGES)
     )
+    if arms is not None:
+        asked = asked.where(impressions.c.arm.startswith(arms, autoescape=True))
     if interleaved:
         asked = asked.where(impressions.c.credits.is_not(None))
     if begin is not None:

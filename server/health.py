@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Final
 
-from index.errors import ClickwiseError
+from index.errors import ClickwiseError, NotFoundError
 from server.problems import NotReadyError
 from server.service import Service
 
@@ -58,7 +58,8 @@ def look(service: Service) -> dict[str, str]:
 
     def indexes() -> None:
         for index in service.catalog.indexes.values():
-            index.view()
+            if index.view().gone:
+                raise NotFoundError(f"The index at {index.path} is gone.", "Put it back, or build it again.")
 
     parts: dict[str, Callable[[], object]] = {"store": service.store.rehearse, "indexes": indexes, "models": _models}
     return {part: _state(part, works) for part, works in parts.items()}

@@ -321,6 +321,39 @@ class DuelInfo(Answer):
     winner: Literal["first", "second"] | None
 
 
+class ArmInfo(Answer):
+    """One side of a split: `mrr` is the mean reciprocal rank of a page's first click, 0 for a page without any."""
+
+    name: str
+    pages: int
+    clicked: int = Field(description="pages with a click")
+    clicks: int
+    clicks_per_page: float
+    mrr: float
+
+
+class ExperimentInfo(Answer):
+    """Two ways of ranking, each with its own sessions: the setting `split`, or a canary of a release.
+
+    `difference` is the first arm's mrr less the second's over `pairs` of pages in the order in which they were shown,
+    with an interval; `winner` is null until it is sure. `p_value` and interval are valid whenever they are read."""
+
+    index: str
+    experiment: str = Field(description="the two pipelines, or canary: and the number of its release")
+    arms: list[ArmInfo]
+    pairs: int
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    winner: Literal["first", "second"] | None
+
+
+class ExperimentsAnswer(Answer):
+    confidence: float
+    experiments: list[ExperimentInfo]
+
+
 class InterleavingAnswer(Answer):
     confidence: float
     duels: list[DuelInfo]

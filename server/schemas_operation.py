@@ -60,6 +60,51 @@ class HealthAnswer(Answer):
     status: Literal["ok", "ready"]
 
 
+class Activation(Body):
+    """From now on `share` of the sessions get this: all, some (a canary), or none (the canary is taken back)."""
+
+    share: float = Field(default=1.0, ge=0, le=1, description="of the sessions; each stays on its side")
+
+
+class IndexActivation(Activation):
+    model_config = ConfigDict(json_schema_extra={"examples": [{}, {"generation": "000001"}, {"share": 0.1}]})
+
+    generation: ShortText | None = Field(
+        default=None, description="which generation, an older one to roll back; the newest on disk where left out"
+    )
+
+
+class ModelActivation(Activation):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"model": "models/trained-on-clicks/delta.safetensors", "share": 0.1}]}
+    )
+
+    model: ShortText = Field(description="a name or path of a model, as pipelines name them")
+
+
+class ClickModelActivation(Activation):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"model": "published"}]})
+
+    model: ShortText = Field(description="what the setting click_model can be: published, off or a folder")
+
+
+class ReleaseInfo(Answer):
+    """One activation: since when (UTC), of what, for which share of the sessions."""
+
+    id: int
+    kind: Literal["index", "model", "click-model"]
+    name: str
+    target: str
+    share: float
+    released: str
+
+
+class ReleasesAnswer(Answer):
+    """What was activated and serves now; what is not named here is as the settings say."""
+
+    releases: list[ReleaseInfo]
+
+
 class ReadyAnswer(HealthAnswer):
     """The service can answer; `checks` tells which of its parts were looked at: store, indexes, models."""
 

@@ -22,11 +22,11 @@ from ranking.context import Context
 from ranking.contract import Request
 from ranking.feedback import Feedback
 from server.answers import Shown, answer, documents, page_of
-from server.catalog import Catalog
 from server.clicking import ClickReader
 from server.events import Event, Mark, as_feedback, fold
-from server.experiments import Experiments
+from server.experiments import Experiments, eligible, whose
 from server.patience import Patience
+from server.releases import Releases
 from server.schemas import SearchAnswer, SearchRequest
 from server.settings import Settings
 from server.store import Round, Store, StoredQuery, unknown_query
@@ -38,10 +38,9 @@ SILENT: Final = "The query holds no word that can be searched for: only stop wor
 class Searching:
     """Answers searches. Thread-safe."""
 
-    def __init__(self, catalog: Catalog, store: Store, settings: Settings) -> None:
-        self._catalog, self._store, self._settings = catalog, store, settings
-        self._experiments = Experiments(settings, catalog.specs)
-        self._clicks = ClickReader(settings.click_model)
+    def __init__(self, releases: Releases, store: Store, settings: Settings) -> None:
+        self._releases, self._store, self._settings = releases, store, settings
+        self._experiments = Experiments(settings, releases.catalog.specs)
 
     def search(self, ask: SearchRequest, patience: Patience | None = None) -> SearchAnswer:
         """A first ranking, a new round with all feedback so far, or a page of the newest round.
@@ -71,8 +70,9 @@ class Searching:
 
     def rehearse(self, name: str) -> None:
         """Search an index for its own documents and take some as relevant, so that every path is warm. Logs nothing."""
-        _, index = self._catalog.index(name)
-        pipeline = self._catalog.pipeline(None, index)
+        catalog = self._releases.serving("").catalog
+        _, index = catalog.index(name)
+        pipeline = catalog.pipeline(None, index)
         lexical = index.view().lexical
         some = lexical.live_ids(REHEARSALS)
         for document in lexical.documents(some):
@@ -96,7 +96,7 @@ class Searching:
                     f"The query has {len(text):,} characters, and at most {most:,} are allowed.",
                     "Shorten it, or raise the setting max_query_chars.",
                 )
-        index, _ = self._catalog.index(ask.index)
+        index, _ = self._releases.catalog.index(ask.index)
         return StoredQuery(uuid.uuid4().hex, index, text, ask.filter or None)
 
     def _continued(self, ask: SearchRequest) -> tuple[StoredQuery, Round]:
@@ -127,16 +127,20 @@ class Searching:
 
     def _ranked(self, ask: SearchRequest, query: StoredQuery, newest: Round | None, patience: Patience) -> Shown:
         """Rank with everything that is known, and record the round. `newest` is None for a new question."""
-        _, index = self._catalog.index(query.index)
-        duel = self._experiments.duel(ask, query.id, working(self._catalog.specs, index))
+        serving = self._releases.serving(whose(ask, query.id))
+        catalog = serving.catalog
+        _, index = catalog.index(query.index)
+        works = working(catalog.specs, index)
+        duel = self._experiments.duel(ask, query.id, works)
+        given, arm = self._experiments.split(ask, query.id, works) or (None, serving.arm if eligible(ask) else None)
         with about("pipeline"):
-            wanted = duel.first if duel else ask.pipeline or (newest.pipeline if newest else None)
-            pipeline = self._catalog.pipeline(wanted, index)
+            wanted = duel.first if duel else given or ask.pipeline or (newest.pipeline if newest else None)
+            pipeline = catalog.pipeline(wanted, index)
         context = Context.of(index, patience.ranking_ends)
         condition = _condition(query, context.view)
         graded = _graded(query.id, ask, context.view)
         marks = (self._store.marks(query.id) if newest else {}) | fold(graded)
-        learned = self._learned(query, marks)
+        learned = self._learned(serving.clicks, query, marks)
         known = [mark for mark in learned.values() if mark.document in context.lexical]
         request = Request(
             Query(query.id, query.text, condition),
@@ -144,13 +148,11 @@ class Searching:
             exclude_feedback=ask.exclude_feedback,
             limit=self._settings.depth,
         )
-        begun = time.perf_counter()
         trace = pipeline.trace([request], context)[0]
-        took = _since(begun)
         other = None
         if duel:  # an experiment must not cost the searcher the answer
             with suppress(ClickwiseError):
-                other = self._catalog.pipeline(duel.second, index).rank([request], context)[0]
+                other = catalog.pipeline(duel.second, index).rank([request], context)[0]
         if duel and other is not None and not context.degraded:  # who ran out of time did not fight
             trial = self._experiments.fought(duel, trace.ranking, other, ask.limit, query.id)
         else:
@@ -164,12 +166,11 @@ class Searching:
             score_kind="interleaved" if duel else pipeline.spec.stages[-1].part,
             feedback=tuple(known),
             stages=trace.stages if ask.explain else None,
-            took_ms=took,
         )
         patience.check()
         start = time.perf_counter()
         shown = page_of(ask, made.ranking)
-        page = replace(shown, arm=trial.arm, propensities=trial.propensities, credits=trial.credits)
+        page = replace(shown, arm=trial.arm or arm, propensities=trial.propensities, credits=trial.credits)
         made = self._store.add_round(query, made, page, graded, new=newest is None)
         before = self._before(query, made)
         timings = {**trace.timings_ms, "store": _since(start)}
@@ -181,16 +182,16 @@ class Searching:
             warnings.append(f"Feedback on {lost} was left out: no longer in the index.")
         return Shown(ask, query, context.view, made, before, marks, timings, warnings, trace.degraded)
 
-    def _learned(self, query: StoredQuery, marks: Mapping[str, Mark]) -> Mapping[str, Mark]:
+    def _learned(self, clicks: ClickReader, query: StoredQuery, marks: Mapping[str, Mark]) -> Mapping[str, Mark]:
         """The marks with clicks as the click model reads them."""
-        if not self._clicks.wanted(marks):
+        if not clicks.wanted(marks):
             return marks
         clicked = {document for document, mark in marks.items() if mark.kind == "click"}
-        return self._clicks.read(query.text, marks, self._store.seen(query.id, clicked))
+        return clicks.read(query.text, marks, self._store.seen(query.id, clicked))
 
     def _page(self, ask: SearchRequest, query: StoredQuery, made: Round) -> Shown:
         """Another page of a ranking as it was made."""
-        _, index = self._catalog.index(query.index)
+        _, index = self._releases.serving(whose(ask, query.id)).catalog.index(query.index)
         start = time.perf_counter()
         self._store.add_page(query.id, made.number, page_of(ask, made.ranking))
         before = self._before(query, made)

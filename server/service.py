@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from index.errors import NotFoundError
 from server.catalog import Catalog
 from server.documents import Documents
-from server.duels import interleaving
+from server.duels import experiments, interleaving
 from server.events import Event
-from server.operate.operation import Operation
 from server.patience import Patience
+from server.releases import Kind, Release, Releases
 from server.reranking import Reranking
 from server.schemas import (
+    ExperimentsAnswer,
     FeedbackAnswer,
     FeedbackRequest,
     IndexesAnswer,
@@ -21,10 +23,10 @@ from server.schemas import (
     SearchAnswer,
     SearchRequest,
 )
+from server.schemas_operation import ReleaseInfo, ReleasesAnswer
 from server.search import Searching, about
 from server.settings import Settings
 from server.store import Store
-from server.ubi import Ubi
 
 
 class Service:
@@ -34,9 +36,8 @@ class Service:
         self.catalog, self.store, self.settings = catalog, store, settings
         self.documents = Documents(catalog)
         self.reranking = Reranking(catalog)
-        self.ubi = Ubi(catalog, store)
-        self.operation = Operation(catalog, store)
-        self._searching = Searching(catalog, store, settings)
+        self.releases = Releases(catalog, store, settings.click_model)
+        self._searching = Searching(self.releases, store, settings)
 
     @classmethod
     def open(cls, settings: Settings) -> Service:
@@ -51,6 +52,8 @@ class Service:
         Ends early when `stopping` says so. Raises UnavailableError where the store cannot be written.
         """
         self.store.rehearse()
+        self.releases.look()
+        self.releases.follow()
         for name, index in self.catalog.indexes.items():
             if stopping():
                 return
@@ -93,10 +96,35 @@ class Service:
     def pipelines(self) -> PipelinesAnswer:
         return PipelinesAnswer(pipelines=self.catalog.pipeline_infos())
 
+    def activate(self, kind: Kind, name: str, target: str | None, share: float) -> ReleaseInfo:
+        """See `Releases.activate`."""
+        return _told(self.releases.activate(kind, name, target, share))
+
+    def released(self) -> ReleasesAnswer:
+        """What was activated and serves now."""
+        return ReleasesAnswer(releases=[_told(release) for release in self.releases.current()])
+
+    def experiments(self, confidence: float = 0.95) -> ExperimentsAnswer:
+        """How traffic splits and canaries stand."""
+        return experiments(self.store, self.catalog.indexes, confidence)
+
     def interleaving(self, confidence: float = 0.95) -> InterleavingAnswer:
         """How the duels of pipelines stand."""
         return interleaving(self.store, self.catalog.indexes, confidence)
 
     def close(self) -> None:
+        self.releases.close()
         self.catalog.close()
         self.store.close()
+
+
+def _told(release: Release) -> ReleaseInfo:
+    since = datetime.fromtimestamp(release.released_ms / 1000, UTC).isoformat(timespec="seconds")
+    return ReleaseInfo(
+        id=release.id,
+        kind=release.kind,
+        name=release.name,
+        target=release.target,
+        share=release.share,
+        released=since,
+    )

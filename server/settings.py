@@ -111,6 +111,12 @@ class Settings(BaseSettings):
     shard_timeout_ms: int = Field(
         default=5_000, ge=1, description="how long a search waits for a shard; then it answers without its documents"
     )
+    split: str | None = Field(
+        default=None,
+        description="two pipelines to compare by giving each to its own sessions, as in fused:smoothed; they are all "
+        "sessions that neither explore nor are in a duel",
+    )
+    split_share: float = Field(default=0.5, ge=0, le=1, description="the share of those sessions with the second one")
     max_query_chars: int = Field(default=10_000, ge=1, description="longest query")
     max_body_bytes: int = Field(default=1_000_000, ge=1_000, description="largest body of a search or of feedback")
     max_document_bytes: int = Field(default=4_000_000, ge=1_000, description="largest document, as JSON")
@@ -155,7 +161,7 @@ class Settings(BaseSettings):
         with _as_value_error():
             return check_engine(value)
 
-    @field_validator("interleaving")
+    @field_validator("interleaving", "split")
     @classmethod
     def _duel(cls, value: str | None) -> str | None:
         if value is not None:

@@ -76,6 +76,12 @@ class ShardedGeneration:
         with self._lock:
             self._look(current, self._patience)
 
+    def warm_up(self) -> None:
+        """Have the shards make ready what is made on first use."""
+        vectors, encoder = self.view().vectors, self.manifest.encoder
+        if vectors is not None and encoder is not None:
+            vectors.nearest(np.zeros((1, encoder.dimension), np.float32), 1)
+
     def shards(self) -> list[ShardInfo]:
         """What each shard holds."""
         return [

@@ -20,7 +20,7 @@ from server.store.tables import METADATA
 from tests.postgres import Server
 from tests.server.store.conftest import QUERY, asked, count
 
-_MODULES = ("server.store.tables", "server.keys")
+_MODULES = ("server.store.tables", "server.keys", "server.releases")
 """Where the tables are declared."""
 
 

@@ -1,0 +1,231 @@
+"""Hot reload: what serves is exchanged under traffic, tried on a share of it, taken back, and remembered."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from index.build import BuildOptions, build_index
+from index.index import Index
+from index.types import Document
+from ranking.clicks.splits import Split
+from ranking.config import load_specs
+from ranking.learning.engine import Engine
+from ranking.learning.engines import use
+from ranking.pipeline import models
+from server.events import Event
+from server.schemas import SearchRequest
+from server.service import Service
+from server.settings import Settings
+from tests.fakes import HashingEncoder
+from tests.ranking.learning.tiny import tiny_model
+from tests.server.conftest import MakeService, client_of, make_service_at
+from tests.server.test_experiments import ids, recorded, search
+
+NewIndex = Callable[..., Index]
+
+
+@pytest.fixture
+def index(new_index: NewIndex) -> Index:
+    """Two generations: the corpus, which serves, and one of two documents about espresso, which waits."""
+    index = new_index(name="docs")
+    documents = [Document(f"new-{number}", "Espresso", f"espresso number {number}") for number in range(2)]
+    build_index(index.path, documents, BuildOptions(overwrite=True, activated=False), encoder=HashingEncoder())
+    return index
+
+
+@pytest.fixture
+def service(make_service: MakeService, index: Index) -> Service:
+    return make_service({"docs": index})
+
+
+def activate(client: TestClient, what: str, status: int = 201, **body: Any) -> dict[str, Any]:
+    answer = client.post(f"/admin/{what}:activate", json=body)
+    assert answer.status_code == status, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def replica(service: Service, index: Index) -> Service:
+    """Another service on the same store and the same index, as another process would have it."""
+    again = Index.open(index.path, encoder=HashingEncoder())
+    return make_service_at(service.settings.home, {"docs": again})
+
+
+def test_a_generation_is_activated_and_rolled_back_under_traffic(service: Service) -> None:
+    """Every search and every click in flight meets one generation or the other, and none fails."""
+    done, stop = [0, 0], threading.Event()
+
+    with client_of(service) as client:
+
+        def searcher(number: int) -> set[str]:
+            generations = set()
+            while not stop.is_set():
+                answer = search(client, query="espresso beans")
+                generations.add(answer["generation"])
+                assert len({hit["id"][:4] for hit in answer["hits"]} & {"new-"}) == (answer["generation"] == "000002")
+                event = {"query_id": answer["query_id"], "document": ids(answer)[0], "kind": "click"}
+                assert client.post("/v1/feedback", json=event).status_code == 201
+                again = search(client, query_id=answer["query_id"])
+                assert again["round"] == 2
+                done[number] += 1
+            return generations
+
+        with ThreadPoolExecutor(2) as pool:
+            running = [pool.submit(searcher, number) for number in range(2)]
+            try:
+                for generation in (None, "000001", "000002"):
+                    before = list(done)
+                    while any(now <= then for now, then in zip(done, before, strict=True)):
+                        assert not any(one.done() for one in running), [one.result() for one in running]
+                    release = activate(client, "indexes/docs", generation=generation)
+                    assert release["target"] == (generation or "000002")
+            finally:
+                stop.set()
+            assert all("000001" in one.result() for one in running)
+        assert search(client, query="espresso")["generation"] == "000002"
+
+
+def test_a_canary_serves_its_share_of_the_sessions_and_is_taken_back(service: Service) -> None:
+    with client_of(service) as client:
+        client.service = service  # type: ignore[attr-defined]
+        release = activate(client, "indexes/docs", generation="000002", share=0.5)
+        served: dict[str, str] = {}
+        for session in map(str, range(24)):
+            answer = search(client, query="espresso", session_id=session)
+            again = search(client, query_id=answer["query_id"], session_id=session)
+            served[session] = answer["generation"]
+            assert again["generation"] == answer["generation"]
+            side = "second" if answer["generation"] == "000002" else "first"
+            assert recorded(client)[-2]["arm"] == Split(f"canary:{release['id']}", side).arm  # type: ignore[arg-type]
+            assert recorded(client)[-1]["arm"] is None
+        assert 4 <= sum(generation == "000002" for generation in served.values()) <= 20
+        assert client.get("/admin/releases").json() == {"releases": [release]}
+        activate(client, "indexes/docs", generation="000002", share=0)
+        for session in served:
+            assert search(client, query="espresso", session_id=session)["generation"] == "000001"
+        assert recorded(client)[-1]["arm"] is None
+        assert client.get("/admin/releases").json() == {"releases": []}
+
+
+def test_releases_survive_a_restart_and_replicas_follow(service: Service, index: Index) -> None:
+    other = replica(service, index)
+    service.activate("click-model", "", "published", 1.0)
+    service.activate("index", "docs", "000002", 0.999999)
+    other.releases.look()
+    later = replica(service, index)
+    later.releases.look()
+    for one in (service, other, later):
+        assert one.releases.serving("anybody").clicks.on
+        assert one.search(SearchRequest(query="espresso")).generation == "000002"
+        assert one.released() == service.released()
+    other.releases.follow()
+    service.activate("index", "docs", "000002", 0.0)
+    deadline = threading.Event()
+    for _ in range(600):
+        if other.search(SearchRequest(query="espresso")).generation == "000001":
+            break
+        deadline.wait(0.05)
+    else:
+        pytest.fail("the other replica did not follow")
+    for one in (other, later):
+        one.close()
+
+
+def test_a_model_takes_the_place_of_another_in_every_pipeline(service: Service) -> None:
+    for name in ("clickwise-minilm", "clickwise-minilm-supervised", "other"):
+        use(name, Engine(tiny_model(seed=len(name))), 128)
+    specs = load_specs()
+    using = [name for name, spec in specs.items() if "clickwise-minilm" in models(spec)]
+    assert {"ce", "ce-maml", "fused-ce"} <= set(using)
+    service.activate("model", "clickwise-minilm", "other", 1.0)
+    catalog = service.releases.serving("").catalog
+    for name in using:
+        assert "other" in models(catalog.specs[name])
+        assert "clickwise-minilm" not in models(catalog.specs[name])
+    assert catalog.specs["fused"].digest == specs["fused"].digest
+    assert "clickwise-minilm" in models(service.catalog.specs["ce"])
+    service.activate("model", "clickwise-minilm", "clickwise-minilm", 1.0)
+    assert "clickwise-minilm" in models(service.releases.serving("").catalog.specs["ce"])
+
+
+@pytest.mark.parametrize(
+    ("what", "body", "status"),
+    [
+        ("indexes/nowhere", {}, 404),
+        ("indexes/docs", {"generation": "000009"}, 404),
+        ("indexes/docs", {"share": 2}, 422),
+        ("indexes/docs", {"generation": "../000001"}, 404),
+        ("models/nobody", {"model": "clickwise-minilm"}, 404),
+        ("models/clickwise-minilm", {"model": "/no/such/model"}, 404),
+        ("models/clickwise-minilm", {}, 422),
+        ("click-models", {"model": "/no/such/model"}, 404),
+    ],
+)
+def test_what_cannot_be_had_changes_nothing(service: Service, what: str, body: dict[str, Any], status: int) -> None:
+    with client_of(service) as client:
+        problem = activate(client, what, status, **body)
+        assert problem["detail"]
+        assert problem["advice"]
+        assert client.get("/admin/releases").json() == {"releases": []}
+        assert search(client, query="espresso")["generation"] == "000001"
+
+
+def test_a_target_that_has_gone_is_left_out_and_said(
+    service: Service, index: Index, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with service.store.writing() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO releases (kind, name, target, share, released_ms) VALUES ('click-model', '', '/gone', 1.0, 1)"
+        )
+    service.releases.look()
+    assert "/gone" in caplog.text
+    assert not service.releases.serving("").clicks.on
+    assert service.search(SearchRequest(query="espresso")).hits
+
+
+# --- splits
+
+
+def test_a_split_gives_each_session_one_pipeline_and_reports(make_service: MakeService, dense_index: Index) -> None:
+    service = make_service({"dense": dense_index}, split="fused:bm25", split_share=0.5)
+    with client_of(service) as client:
+        client.service = service  # type: ignore[attr-defined]
+        clicks = {"fused": 0, "bm25": 0}
+        for session in map(str, range(30)):
+            answer = search(client, query="espresso grinder and a boat", session_id=session)
+            side = "first" if answer["pipeline"] == "fused" else "second"
+            assert recorded(client)[-1]["arm"] == f"split:fused:bm25:{side}"
+            rank = 1 if answer["pipeline"] == "bm25" else 3
+            event = Event(answer["query_id"], ids(answer)[rank - 1], "click")
+            service.store.add_event(event)
+            clicks[answer["pipeline"]] += 1
+            again = search(client, query_id=answer["query_id"], session_id=session)
+            assert (again["pipeline"], recorded(client)[-1]["arm"]) == (answer["pipeline"], None)
+            assert search(client, query="boat", session_id=session)["pipeline"] == answer["pipeline"]
+        assert search(client, query="boat", session_id="0", pipeline="dense")["pipeline"] == "dense"
+        report = client.get("/v1/experiments", params={"confidence": 0.9}).json()
+    (found,) = report["experiments"]
+    assert (report["confidence"], found["index"], found["experiment"]) == (0.9, "dense", "fused:bm25")
+    fused, bm25 = found["arms"]
+    assert [fused["name"], bm25["name"]] == ["fused", "bm25"]
+    assert (fused["pages"], fused["clicks"]) == (2 * clicks["fused"], clicks["fused"])
+    assert (fused["clicks_per_page"], fused["mrr"]) == (0.5, pytest.approx(1 / 6))
+    assert bm25["mrr"] == 0.5
+    assert found["pairs"] == 2 * min(clicks.values())
+    assert found["low"] <= found["difference"] <= found["high"]
+    assert found["difference"] < 0
+
+
+def test_a_split_of_an_unknown_pipeline_is_refused(make_service: MakeService, dense_index: Index) -> None:
+    from index.errors import NotFoundError
+
+    with pytest.raises(NotFoundError, match="'best'"):
+        make_service({"dense": dense_index}, split="fused:best")
+    assert Settings(split="fused:bm25").split_share == 0.5
