@@ -46,6 +46,16 @@ class Progress:
                 self._drawn = now
                 self._bar.update(self._task, completed=self.done)
 
+    def show(self, description: str, done: int, total: int | None) -> None:
+        """Where the work has come to, in other words than before."""
+        changed = description.partition(",")[0] != self.description.partition(",")[0]
+        self.description, self.done, self.total = description, done, total
+        if self._bar is not None and self._task is not None:
+            now = time.monotonic()
+            if changed or now - self._drawn >= _EVERY:
+                self._drawn = now
+                self._bar.update(self._task, completed=done, total=total, description=description)
+
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, traceback: TracebackType | None
     ) -> None:

@@ -21,11 +21,13 @@ app = typer.Typer()
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a search takes place: the index's directory, the pipelines there are, and the one for want of a name."""
+    """Where a search takes place: the index's directory, the pipelines there are, the one for want of a name, and the
+    configuration file that holds pipelines besides ours."""
 
     index: Path
     specs: Mapping[str, PipelineSpec]
     pipeline: str | None = None
+    config: Path | None = None
 
 
 @runtime_checkable
@@ -75,7 +77,7 @@ def search(
     from ranking.report import as_text, report
 
     asked = parse_filter(condition) if condition is not None else None
-    place = _place(context, index, home, config)
+    place = place_of(context, index, home, config)
     opened = Index.open(place.index)
     name = pipeline or place.pipeline or preferred(place.specs, opened)
     found = report(
@@ -100,9 +102,11 @@ def only_index(names: Iterable[str]) -> str:
     return known[0]
 
 
-def _place(context: typer.Context, index: str | None, home: Path | None, config: Path | None) -> Place:
+def place_of(context: typer.Context, index: str | None, home: Path | None, config: Path | None) -> Place:
+    """Where the command line, the environment and the configuration say that ranking takes place."""
     if isinstance(context.obj, Configured):
         return context.obj.place(index, home, config)
     from ranking.config import load_specs
 
-    return Place(locate(index or only_index(list(indexes_in(home or HOME))), home), load_specs(config))
+    path = locate(index or only_index(list(indexes_in(home or HOME))), home)
+    return Place(path, load_specs(config), config=config)

@@ -39,8 +39,13 @@ NEEDS: Final[Mapping[str, Need]] = {
     "POST /v1/rerank": "read",
     "POST /v2/rerank": "read",
     "GET /info": "read",
+    "POST /ubi/queries": "feedback",
+    "POST /ubi/events": "feedback",
     "GET /v1/{index}/search": "read",
     "GET /v1/{index}/doc/{document_id}": "read",
+    "GET /v1/operation/traffic": "read",
+    "GET /v1/operation/clicks": "read",
+    "GET /v1/operation/errors": "admin",
     "GET /v1/experiments": "read",
     "GET /admin/releases": "admin",
     "POST /admin/indexes/{name}:activate": "admin",
@@ -52,7 +57,7 @@ NEEDS: Final[Mapping[str, Need]] = {
 }
 """Method and path -> what it needs: a scope (read, feedback, write, admin), any key, or nothing."""
 
-OPEN: Final = frozenset({"/", "/web", "/openapi.json"})
+OPEN: Final = frozenset({"/", "/operate", "/vendor/vega.js", "/web", "/openapi.json"})
 """What is served as it is, to everybody: the pages' files and the description of the API. No data of anybody's."""
 
 

@@ -18,6 +18,7 @@ from server.door import House
 from server.guard import check_open_door
 from server.keys import Keys
 from server.middleware import BodyLimit, Envelope
+from server.operate.errors import Watching
 from server.routes import (
     anserini,
     catalog,
@@ -26,11 +27,13 @@ from server.routes import (
     interleaving,
     keys,
     metrics,
+    operate,
     page,
     people,
     releases,
     rerank,
     search,
+    ubi,
 )
 from server.service import Service
 from server.settings import Settings
@@ -45,11 +48,13 @@ ROUTES: Final = (
     people,
     catalog,
     interleaving,
+    operate,
     health,
     metrics,
     keys,
     releases,
     rerank,
+    ubi,
     anserini,  # last, as it leaves the index's name open in its path: what is named takes precedence
 )
 """The modules of all routes but the pages'."""
@@ -77,10 +82,12 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         stopping = threading.Event()
+        house.recent.start()
         house.workers.begin(_start, house, open_service, on_warm or _log_failure, stopping)
         yield
         stopping.set()
         await asyncio.to_thread(house.close)
+        house.recent.stop()
 
     app = FastAPI(
         title="Clickwise",
@@ -101,7 +108,8 @@ def create_app(
     page.install(app)
     access.check(app.routes)
     app.add_middleware(BodyLimit, limit_of=_body_limits(settings))
-    app.add_middleware(Envelope, watch=house.watch)  # added last: the outermost
+    app.add_middleware(Envelope, watch=house.watch)
+    app.add_middleware(Watching, recent=house.recent)  # added last: the outermost
     _document_problems(app)
     return app
 
@@ -132,7 +140,7 @@ def _log_failure(failure: BaseException | None) -> None:
 
 def _body_limits(settings: Settings) -> Callable[[Scope], tuple[int, str]]:
     def limit_of(scope: Scope) -> tuple[int, str]:
-        if scope["path"] == "/v1/documents:bulk":
+        if scope["path"] == "/v1/documents:bulk" or scope["path"].startswith("/ubi/"):
             return settings.max_bulk_bytes, "max_bulk_bytes"
         if scope["path"].startswith("/v1/documents/") or scope["path"].endswith("/rerank"):
             return settings.max_document_bytes, "max_document_bytes"

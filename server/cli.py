@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("server.demo", "See a ranking learn: index the Python documentation, judge two hits, watch it move."),
     "index": ("index.cli", "Build, update and describe indexes."),
     "search": ("ranking.cli", "Search an index, with documents given as relevant or not."),
+    "rerank": ("ranking.jobs.cli", "Re-rank rows of queries and candidates, millions of them if need be."),
     "train": ("ranking.learning.cli", "Train cross-encoders and what else is learned, and make tasks for it."),
     "eval": ("eval.cli", "Measure rankers on test collections, and compare what was measured."),
     "clicks": ("ranking.clicks.cli", "Use your click log: convert it, look at it, clean it, and learn from it."),
@@ -86,7 +87,8 @@ class Places:
         specs = specs_with(settings.pipelines, str(settings.config))
         name = index or settings.default_index or only_index(settings.index_paths())
         path = Path(name) if is_path(name) else settings.index_path(name)
-        return Place(path, specs, settings.default_pipeline)
+        written = settings.config if settings.config and settings.config.is_file() else None
+        return Place(path, specs, settings.default_pipeline, written)
 
 
 app = typer.Typer(

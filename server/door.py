@@ -18,6 +18,7 @@ from server.gauges import Gauges
 from server.guard import Guard
 from server.health import Health
 from server.keys import Keys
+from server.operate.errors import RecentErrors
 from server.patience import Patience
 from server.problems import NotReadyError
 from server.schemas import Problem
@@ -39,6 +40,7 @@ class House:
     watch: Watch
     service: Service | None = None
     failed: BaseException | None = None
+    recent: RecentErrors = field(default_factory=RecentErrors)
     guard: Guard = field(init=False)
     health: Health = field(init=False)
     _aside: ThreadPoolExecutor = field(init=False)

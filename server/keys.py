@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import logging
 import secrets
 import threading
 import time
@@ -23,6 +24,8 @@ from server.store.tables import METADATA
 
 if TYPE_CHECKING:
     from server.store import Store
+
+log = logging.getLogger("clickwise.keys")
 
 Scope: TypeAlias = Literal["read", "feedback", "write", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
@@ -100,6 +103,7 @@ class Keys:
         }
         with self._store.writing() as connection:
             connection.execute(insert(keys), [row])
+        log.info("key %s was made, for %s", key.id, row["scopes"])
         return key, text
 
     def all(self) -> list[Key]:
@@ -116,6 +120,7 @@ class Keys:
             row = connection.execute(select(keys).where(asked)).mappings().first()
         if row is None:
             raise NotFoundError(f"There is no key {key_id!r}.", "'clickwise keys list' tells the ids.")
+        log.info("key %s is revoked", key_id)
         return _key(row)
 
 

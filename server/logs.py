@@ -14,6 +14,17 @@ request_id: Final[ContextVar[str]] = ContextVar("request_id", default="")
 TEXT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
+class Text(logging.Formatter):
+    """A line that ends with the id of its request, where it has one and does not name it itself."""
+
+    def __init__(self) -> None:
+        super().__init__(TEXT)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        line, current = super().formatMessage(record), request_id.get()
+        return line if not current or current in line else f"{line} (request {current})"
+
+
 class Json(logging.Formatter):
     """One object a line: time, level, logger, message, request_id, what `fields` gave, and the traceback if any."""
 
@@ -40,7 +51,7 @@ def fields(**values: Any) -> dict[str, Any]:
 def configure(level: str, form: Literal["text", "json"]) -> None:
     """Log to stderr: the house and its web server from this level on, everybody else from warnings on."""
     handler = logging.StreamHandler()
-    handler.setFormatter(Json() if form == "json" else logging.Formatter(TEXT))
+    handler.setFormatter(Json() if form == "json" else Text())
     logging.basicConfig(handlers=[handler])
     for name in ("clickwise", "uvicorn"):
         logging.getLogger(name).setLevel(level.upper())

@@ -110,6 +110,7 @@ def request_id(request: Request) -> str:
 
 def _clickwise(request: Request, error: Exception) -> Response:
     assert isinstance(error, ClickwiseError)
+    request.scope.setdefault("state", {})["problem"] = f"{error.message} {error.advice}".strip()
     errors = None
     if isinstance(error, BulkError):
         errors = [_fault(reason, field, line) for line, field, reason in error.errors]

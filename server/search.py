@@ -148,7 +148,9 @@ class Searching:
             exclude_feedback=ask.exclude_feedback,
             limit=self._settings.depth,
         )
+        begun = time.perf_counter()
         trace = pipeline.trace([request], context)[0]
+        took = _since(begun)
         other = None
         if duel:  # an experiment must not cost the searcher the answer
             with suppress(ClickwiseError):
@@ -166,6 +168,7 @@ class Searching:
             score_kind="interleaved" if duel else pipeline.spec.stages[-1].part,
             feedback=tuple(known),
             stages=trace.stages if ask.explain else None,
+            took_ms=took,
         )
         patience.check()
         start = time.perf_counter()

@@ -10,6 +10,7 @@ from server.catalog import Catalog
 from server.documents import Documents
 from server.duels import experiments, interleaving
 from server.events import Event
+from server.operate.operation import Operation
 from server.patience import Patience
 from server.releases import Kind, Release, Releases
 from server.reranking import Reranking
@@ -27,6 +28,7 @@ from server.schemas_operation import ReleaseInfo, ReleasesAnswer
 from server.search import Searching, about
 from server.settings import Settings
 from server.store import Store
+from server.ubi import Ubi
 
 
 class Service:
@@ -36,6 +38,8 @@ class Service:
         self.catalog, self.store, self.settings = catalog, store, settings
         self.documents = Documents(catalog)
         self.reranking = Reranking(catalog)
+        self.ubi = Ubi(catalog, store)
+        self.operation = Operation(catalog, store)
         self.releases = Releases(catalog, store, settings.click_model)
         self._searching = Searching(self.releases, store, settings)
 

@@ -25,11 +25,13 @@ class Traces:
     """Where spans are made. Thread-safe."""
 
     def __init__(self, exporter: SpanExporter, version: str) -> None:
+        from opentelemetry import context
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+        context.get_current()  # looks through all installed packages when it is first called: not in a request
         named = Resource.create({"service.version": version})
         if str(named.attributes["service.name"]).startswith("unknown_service"):
             named = named.merge(Resource({"service.name": "clickwise"}))

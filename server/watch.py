@@ -28,6 +28,8 @@ log = logging.getLogger("clickwise.http")
 
 UNMATCHED: Final = "(none)"
 """The route of requests for which there is none."""
+QUIET: Final = frozenset({"/livez", "/healthz", "/readyz", "/metrics"})
+"""Routes that machines ask all day: their line is for debugging, unless they fail."""
 _LONGEST_PATH: Final = 200
 
 
@@ -104,7 +106,8 @@ class Seen:
 
     def tell(self, request_id: str) -> None:
         """The line of this request: its route, for paths can hold what belongs to a person."""
-        if not log.isEnabledFor(logging.INFO):
+        level = logging.DEBUG if self.route in QUIET and self.status < 400 else logging.INFO
+        if not log.isEnabledFor(level):
             return
         state = self._scope.get("state", {})
         caller: Caller | None = state.get("caller")
@@ -118,4 +121,4 @@ class Seen:
             line += f" {noted['query']!r}"
         if key:
             line += f" key {key}"
-        log.info("%s (request %s)", line, request_id, extra=extra)
+        log.log(level, "%s (request %s)", line, request_id, extra=extra)

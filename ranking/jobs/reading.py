@@ -118,12 +118,12 @@ def tables_of(
 def _told(table: pa.Table, told: Told) -> pa.Table:
     """The table with what is known of its queries, where it says nothing itself."""
     own = table.column("feedback").to_pylist()
-    ids, texts = _lenient(table.column("query_id")), _lenient(table.column("query"))
+    ids, texts = lenient(table.column("query_id")), lenient(table.column("query"))
     column = [given or told.of(doc, text) for given, doc, text in zip(own, ids, texts, strict=True)]
     return table.set_column(table.column_names.index("feedback"), "feedback", pa.array(column, FEEDBACK))
 
 
-def _lenient(column: Any) -> list[str | None]:
+def lenient(column: Any) -> list[str | None]:
     """Texts; None for what is not UTF-8, of which the worker finds out."""
     values = column.cast(pa.binary()).to_pylist()
     return [None if value is None else value.decode("utf-8", "replace") for value in values]

@@ -1,50 +1,49 @@
 """The job `rerank`: rows of queries, with candidates or without, to rankings.
 
-What ranks is the pipeline that answers /v1/search, so equal input gives equal scores. Every row is a request; some rows
-at a time go through the pipeline together, so that models get full batches over the borders of queries, and one thread
-more than there are cores to compute does so at a time, so that some retrieve while others score.
+What ranks is the pipeline that answers /v1/search, so equal input gives equal scores. Documents that no index holds
+come as texts in the rows: an index of them is made first.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
 
-from index.errors import ConflictError, InputError, UnavailableError
+from index.errors import InputError
 from index.index import Index
+from index.types import Document
 from ranking.config import build_pipeline, load_specs, preferred
-from ranking.context import Context
 from ranking.jobs import reading
-from ranking.jobs.engine import Advance, Task, Worker
+from ranking.jobs.engine import Task
 from ranking.jobs.inputs import fingerprint, input_files
-from ranking.jobs.job import Done, Job, Part
+from ranking.jobs.job import Job, Part
 from ranking.jobs.output import Output
-from ranking.jobs.rows import Limits, Reject, Row, rows_of
-from ranking.jobs.told import feedback_fact, read_feedback
+from ranking.jobs.ranker import Reranking
+from ranking.jobs.rows import Limits, text_id
+from ranking.jobs.storage import Place
+from ranking.jobs.told import Told, feedback_fact, read_feedback
 from ranking.jobs.topics import read_topics
 from ranking.options import build, number
-from ranking.pipeline import Pipeline, PipelineSpec, Trace
+from ranking.pipeline import Pipeline, PipelineSpec, Stage
 
-CHUNK: Final = 32
-"""Rows that go through the pipeline together."""
+TEXTS: Final = "texts"
+"""The name of the index that is made of texts in the rows."""
 
 
 @dataclass(frozen=True)
 class Options:
     """What a job of this kind may say beside input and output.
 
-    index: the directory of the index. pipeline: by name, of ours or of the tables in the file `config`; the index's
-        preferred one where it is empty.
+    index: the directory of the index. texts: there is none; the documents are the texts in the rows, and `encoder`
+        gives them vectors ("none": no vectors).
+    pipeline: by name, of ours or of the tables in the file `config`; the index's preferred one where it is empty.
     topics: the file of queries that a TREC run answers. feedback: judgements or a click log (`ranking.jobs.told`), with
         the least grade that is `relevant` and the folder of a fitted `click_model`.
     limit: documents kept per query. stages: whether the scores of every stage are kept. exclude_feedback: leave the
@@ -54,6 +53,8 @@ class Options:
     """
 
     index: str = ""
+    texts: bool = False
+    encoder: str = "default"
     pipeline: str = ""
     config: str = ""
     topics: str = ""
@@ -70,9 +71,20 @@ class Options:
     run: str = ""
 
 
+_DECIDE: Final = (
+    "relevant", "limit", "stages", "exclude_feedback", "part_rows", "max_query_chars", "max_documents",
+)  # fmt: skip
+
+
 def plan(job: Job) -> RerankPlan:
     """Raises InputError for options that do not fit, NotFoundError for an input or an index that is not there."""
-    return RerankPlan(job, build(Options, job.options, "Job rerank"))
+    options = build(Options, job.options, "Job rerank")
+    if options.texts == bool(options.index):
+        raise InputError(
+            "Both an index and texts are to be ranked." if options.texts else "No index is named.",
+            "Name the index whose documents are ranked, or say that the rows bring their texts, not both.",
+        )
+    return RerankPlan(job, options)
 
 
 @dataclass(frozen=True)
@@ -87,22 +99,12 @@ class RerankPlan:
         return self.options.max_rejects if self.options.max_rejects >= 0 else None
 
     @cached_property
-    def pipeline(self) -> Pipeline:
-        if not self.options.index:
-            raise InputError("No index is named.", "Name the one whose documents are ranked: --index.")
-        index = Index.open(Path(self.options.index))
-        specs = load_specs(Path(self.options.config) if self.options.config else None)
-        return build_pipeline(self.options.pipeline or preferred(specs, index), specs, index)
-
-    @cached_property
     def facts(self) -> Mapping[str, Any]:
-        options, view = self.options, self.pipeline.index.view()
-        files = input_files(self.job.input)
+        options, files = self.options, input_files(self.job.input)
         facts = {
             "input": fingerprint(files),
             "format": reading.kind_of(files, options.topics or None),
-            "pipeline": f"{self.pipeline.name} ({self.pipeline.spec.digest[:12]})",
-            "index": f"{self.pipeline.index.name} ({self.pipeline.version}, commit {view.commit})",
+            **(self._texts_facts() if options.texts else self._index_facts()),
             "clickwise": importlib.metadata.version("clickwise"),
         }
         if options.topics:
@@ -111,30 +113,38 @@ class RerankPlan:
             facts["feedback"] = feedback_fact(options.feedback)
         if options.click_model:
             facts["click model"] = fingerprint(input_files(options.click_model))
-        plain = ("limit", "stages", "exclude_feedback", "part_rows", "max_query_chars", "max_documents", "relevant")
-        return {**facts, **{name.replace("_", " "): getattr(options, name) for name in plain}}
+        return {**facts, **{name.replace("_", " "): getattr(options, name) for name in _DECIDE}}
 
     def parts(self, output: Output, advance: Callable[[int], None], stop: threading.Event) -> Sequence[Part]:
         options, files = self.options, input_files(self.job.input)
-        kind = reading.kind_of(files, options.topics or None)
-        told = None
-        if options.feedback:
-            told = read_feedback(options.feedback, options.relevant, options.click_model or None)
-        if kind == "parquet" and told is None:
-            whole = reading.whole_groups(files, options.part_rows)
-            if whole is not None:
-                return whole
-        queries = read_topics(options.topics) if kind == "run" else {}
-        tables = reading.tables_of(kind, files, options.part_rows, queries, told)
-        return reading.prepare(tables, output.prepared(), advance, stop)
+        kind, told = reading.kind_of(files, options.topics or None), self.told()
+        whole = reading.whole_groups(files, options.part_rows) if kind == "parquet" and told is None else None
+        parts = whole or reading.prepare(self.tables(kind, files, told), output.prepared(), advance, stop)
+        if options.texts and not stop.is_set():
+            self._index_texts(parts, output)
+        return parts
+
+    def told(self) -> Told | None:
+        """The feedback that lies in a file of its own, None without one."""
+        options = self.options
+        if not options.feedback:
+            return None
+        return read_feedback(options.feedback, options.relevant, options.click_model or None)
+
+    def tables(self, kind: str, files: Sequence[Place], told: Told | None) -> Iterator[pa.Table]:
+        """All rows of the input, a part's worth at a time."""
+        queries = read_topics(self.options.topics) if kind == "run" else {}
+        return reading.tables_of(kind, files, self.options.part_rows, queries, told)
 
     def task(self, output: Output) -> Task:
-        index, options = self.pipeline.index, self.options
+        options = self.options
+        pipeline = self._on(Index.open(_texts_folder(output))) if options.texts else self._pipeline
+        index = pipeline.index
         return Reranking(
             output=output,
             index=index.path.absolute(),
-            spec=self.pipeline.spec,
-            version=self.pipeline.version,
+            spec=pipeline.spec,
+            version=pipeline.version,
             commit=index.view().commit,
             limits=Limits(options.max_query_chars, options.max_documents),
             limit=options.limit,
@@ -146,125 +156,74 @@ class RerankPlan:
         if self.options.run:
             from ranking.jobs.trec import write_run
 
-            write_run(output, parts, self.options.run, self.pipeline.name)
+            write_run(output, parts, self.options.run, self.options.pipeline or "clickwise")
+
+    @cached_property
+    def _specs(self) -> Mapping[str, PipelineSpec]:
+        return load_specs(Path(self.options.config) if self.options.config else None)
+
+    @cached_property
+    def _pipeline(self) -> Pipeline:
+        return self._on(Index.open(Path(self.options.index)))
+
+    def _on(self, index: Index) -> Pipeline:
+        built = build_pipeline(self.options.pipeline or preferred(self._specs, index), self._specs, index)
+        return Pipeline(_unhurried(built.spec), index)
+
+    def _index_facts(self) -> dict[str, Any]:
+        pipeline = self._pipeline
+        index = pipeline.index
+        return {
+            "pipeline": f"{pipeline.name} ({pipeline.spec.digest[:12]})",
+            "index": f"{index.name} ({pipeline.version}, commit {index.view().commit})",
+        }
+
+    def _texts_facts(self) -> dict[str, Any]:
+        from index.encoder import checksum_of, locate
+
+        options = self.options
+        spec = self._specs.get(options.pipeline)
+        checksum = "none" if options.encoder == "none" else checksum_of(*locate(options.encoder))[:12]
+        return {
+            "pipeline": f"{options.pipeline or 'preferred'} ({_unhurried(spec).digest[:12] if spec else 'unknown'})",
+            "encoder": f"{options.encoder} ({checksum})",
+        }
+
+    def _index_texts(self, parts: Sequence[Part], output: Output) -> None:
+        """Make an index of the distinct texts of all rows. Their ids are held in memory."""
+        from index.build import BuildOptions, build_index
+        from index.encoder import load_encoder
+
+        encoder = None if self.options.encoder == "none" else load_encoder(self.options.encoder)
+        options = BuildOptions(overwrite=True, source="texts of rows")
+        build_index(_texts_folder(output), _distinct(parts), options, encoder=encoder)
 
 
-@dataclass(frozen=True)
-class Reranking:
-    """What workers of a re-ranking job need."""
-
-    output: Output
-    index: Path
-    spec: PipelineSpec
-    version: str
-    commit: int
-    limits: Limits
-    limit: int
-    stages: bool
-    exclude_feedback: bool
-
-    def open(self) -> Worker:
-        """Raises ConflictError where the index is not any more what it was when the job was begun."""
-        index = Index.open(self.index)
-        pipeline = Pipeline(self.spec, index)
-        if (pipeline.version, index.view().commit) != (self.version, self.commit):
-            raise ConflictError(
-                f"The index {index.name!r} has changed while the job was running.",
-                "Start anew with --overwrite; the rankings of two states do not belong together.",
-            )
-        if self.spec.needs_vectors:
-            index.encoder()
-        return Reranker(self, pipeline)
+def _texts_folder(output: Output) -> Path:
+    folder = output.prepared().local
+    if folder is None:
+        raise InputError("An index of texts needs a folder on this machine.", "Name an output here, and copy it then.")
+    return folder / TEXTS
 
 
-@dataclass
-class Reranker:
-    """Ranks part after part, all of them by one state of the index."""
-
-    task: Reranking
-    pipeline: Pipeline
-    lanes: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_lanes(), "rerank"))
-
-    def __post_init__(self) -> None:
-        self.view = self.pipeline.index.view()
-
-    def work(self, part: Part, advance: Advance) -> Done:
-        start = time.perf_counter()
-        self.view = self.view.anew()
-        rows, rejects = self._read(part)
-        chunks = [rows[at : at + CHUNK] for at in range(0, len(rows), CHUNK)]
-        ranked: list[Trace] = []
-        for chunk, traces in zip(chunks, self.lanes.map(self._rank, chunks), strict=True):
-            ranked += traces
-            advance(len(chunk))
-        if self.view.degraded:  # a shard that is away for a moment must not leave its mark in the output
-            raise UnavailableError(self.view.degraded, "Run the job again when all shards answer: it goes on.")
-        table = rankings_table(rows, ranked, self.pipeline.spec if self.task.stages else None)
-        counts = {"queries": len(rows), "documents": len(table)}
-        degraded = sum(trace.degraded is not None for trace in ranked)
-        if degraded:
-            counts["degraded"] = degraded
-        done = Done(part.number, part.rows, len(rejects), time.perf_counter() - start, counts)
-        return self.task.output.keep(done, table, [reject.as_dict() for reject in rejects])
-
-    def _read(self, part: Part) -> tuple[list[Row], list[Reject]]:
-        rows: list[Row] = []
-        rejects: list[Reject] = []
-        task = self.task
+def _distinct(parts: Sequence[Part]) -> Iterator[Document]:
+    seen: set[str] = set()
+    for part in parts:
         table = reading.read_part(part)
-        for row in rows_of(table, part.first, task.limits, exclude_feedback=task.exclude_feedback, limit=task.limit):
-            checked = row if isinstance(row, Reject) else self._checked(row)
-            (rejects if isinstance(checked, Reject) else rows).append(checked)  # type: ignore[arg-type]
-        return rows, rejects
-
-    def _checked(self, row: Row) -> Row | Reject:
-        """The row, or why this index cannot rank it."""
-        request, lexical = row.request, self.view.lexical
-        named = [*(request.candidates.ids if request.candidates else ()), *request.feedback.ids]
-        missing = [doc for doc, held in zip(named, lexical.holds(named), strict=True) if not held]
-        if missing:
-            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            return Reject(row.number, request.query.id, "unknown document", f"{missing[0]}{more} not in the index")
-        if request.query.filter is not None:
-            try:
-                lexical.check(request.query.filter)
-            except InputError as error:
-                return Reject(row.number, request.query.id, "bad filter", error.message)
-        return row
-
-    def _rank(self, rows: Sequence[Row]) -> list[Trace]:
-        index = self.pipeline.index
-        context = Context(self.view, index.encode, index.encoder)
-        return self.pipeline.trace([row.request for row in rows], context)
+        if TEXTS not in table.column_names:
+            raise InputError("The rows have no texts.", "Give each a list of them, or name an index instead.")
+        for text in reading.lenient(pa.chunked_array([table.column(TEXTS).combine_chunks().flatten()])):
+            name = text_id(text or "")
+            if name not in seen:
+                seen.add(name)
+                yield Document(name, "", text or "")
 
 
-def rankings_table(rows: Sequence[Row], ranked: Sequence[Trace], spec: PipelineSpec | None) -> pa.Table:
-    """One row per document: query_id, document, rank from 1, score; in the order of the rows, each by rank.
-
-    With a spec also a column score_STAGE for each of its stages, null where the stage did not rank the document.
-    """
-    counts = [len(trace.ranking) for trace in ranked]
-    queries = pa.array([row.request.query.id for row in rows], pa.string())
-    columns = {
-        "query_id": queries.take(pa.array(np.repeat(np.arange(len(rows)), np.array(counts, dtype=np.int64)))),
-        "document": pa.array(
-            [row.names.get(doc, doc) for row, trace in zip(rows, ranked, strict=True) for doc in trace.ranking.ids],
-            pa.string(),
-        ),
-        "rank": pa.array(np.concatenate([np.zeros(0, np.int64), *(np.arange(1, n + 1) for n in counts)]), pa.int32()),
-        "score": pa.array(np.concatenate([np.zeros(0), *(trace.ranking.scores for trace in ranked)]), pa.float64()),
-    }
-    for stage in spec.stages if spec else ():
-        values: list[float | None] = []
-        for trace in ranked:
-            known = trace.stages[stage.name].scores_by_id()
-            values += [known.get(doc) for doc in trace.ranking.ids]
-        columns[f"score_{stage.name}"] = pa.array(values, pa.float64())
-    return pa.table(columns)
-
-
-def _lanes() -> int:
-    import sys
-
-    torch = sys.modules.get("torch")
-    return 1 + (torch.get_num_threads() if torch is not None else 1)
+def _unhurried(spec: PipelineSpec) -> PipelineSpec:
+    """The pipeline without deadlines: nobody waits, and what comes out must not depend on the machine's speed."""
+    made: dict[str, Stage] = {}
+    for stage in spec.stages:
+        hurried = getattr(stage.does, "deadline_ms", None) is not None
+        does = replace(stage.does, deadline_ms=None) if hurried else stage.does  # type: ignore[type-var]
+        made[stage.name] = Stage(stage.name, stage.part, does, tuple(made[earlier.name] for earlier in stage.reads))
+    return PipelineSpec(spec.name, spec.description, tuple(made.values()))

@@ -10,12 +10,14 @@ vector.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TypeAlias
 
 import numpy as np
@@ -40,6 +42,18 @@ _KEPT = 256 * 2**20  # bytes of states
 _DELTAS = 32 * 2**20  # bytes of deltas
 _RETRY = 1.0  # seconds after which a refused caller may try again
 
+_apart = False
+
+
+def keep_calls_apart() -> None:
+    """Have the engines that this process makes from now on compute every call by itself, and remember nothing.
+
+    What comes of a call then depends on it alone, to the last bit, and not on what others have asked for. For processes
+    that work on batch jobs, whose calls are large enough to fill batches; none of them is refused.
+    """
+    global _apart  # noqa: PLW0603
+    _apart = True
+
 
 @dataclass(slots=True)
 class _Work:
@@ -51,6 +65,7 @@ class _Work:
     keep: int | None
     delta: Delta | None
     states: Tensor | None
+    call: int = 0
     done: Future[Tensor] = field(default_factory=Future)
 
 
@@ -70,9 +85,10 @@ class Engine:
     def __init__(self, model: CrossEncoder, *, queue: int = _QUEUE, kept: int = _KEPT) -> None:
         self.model = model
         self.layers = model.bert.frame.layers
-        self._limit = queue
-        self.kept = BytesCache[tuple[bytes, int], Tensor](kept, lambda states: states.nbytes)
-        self.deltas = BytesCache[bytes, Delta](_DELTAS, lambda delta: delta.bytes + 64)
+        self._apart, self._calls = _apart, count(1)
+        self._limit = sys.maxsize if _apart else queue
+        self.kept = BytesCache[tuple[bytes, int], Tensor](0 if _apart else kept, lambda states: states.nbytes)
+        self.deltas = BytesCache[bytes, Delta](0 if _apart else _DELTAS, lambda delta: delta.bytes + 64)
         self.computed = Computed()
         self._waiting: deque[_Work] = deque()
         self._tokens = 0
@@ -163,6 +179,9 @@ class Engine:
             if self._owner is None or not self._owner.is_alive():  # started late: threads do not survive a fork
                 self._owner = threading.Thread(target=self._own, name=f"owner of {self.model.name}", daemon=True)
                 self._owner.start()
+            call = next(self._calls)
+            for work in works:
+                work.call = call
             self._waiting.extend(works)
             self._tokens += tokens
             self._changed.notify()
@@ -174,13 +193,17 @@ class Engine:
             with self._changed:
                 while not self._waiting:
                     self._changed.wait()
-                works, tokens = [], 0
-                while self._waiting and tokens < _ROUND:
+                works: list[_Work] = []
+                tokens = 0
+                while self._waiting and tokens < _ROUND and (not works or self._together(works[0], self._waiting[0])):
                     works.append(self._waiting.popleft())
                     tokens += len(works[-1].pair)
             for batch in _batches(works):
                 self._slots.acquire()
                 workers().submit(self._compute, batch)
+
+    def _together(self, a: _Work, b: _Work) -> bool:
+        return not self._apart or a.call == b.call
 
     def _compute(self, batch: list[_Work]) -> None:
         """Compute a batch on this core, tell those who wait, and remember the states below the cut."""

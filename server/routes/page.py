@@ -1,4 +1,4 @@
-"""The web page: files that are served as they are."""
+"""The web pages: files that are served as they are, and the library that draws their charts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from server.charts import ChartLibrary
+from server.door import the_house
+
 WEB: Final = Path(__file__).parent.parent / "web"
+PAGES: Final = {"/": "index.html", "/operate": "operate.html"}
 _FRESH: Final = {"Cache-Control": "no-cache"}  # ask again every time: an ETag makes that cheap
 
 
@@ -21,10 +25,22 @@ class _Files(StaticFiles):
         return response
 
 
-async def _page(_: Request) -> Response:
-    return FileResponse(WEB / "index.html", headers=_FRESH)
+async def _page(request: Request) -> Response:
+    return FileResponse(WEB / PAGES[request.url.path.removeprefix(request.scope.get("root_path", ""))], headers=_FRESH)
 
 
 def install(app: FastAPI) -> None:
-    app.add_route("/", _page, methods=["GET", "HEAD"], include_in_schema=False)
+    library = ChartLibrary(app.state.house.settings.home / "cache")
+
+    async def charts(request: Request) -> Response:
+        packed = await the_house(request).workers.run(library.read)
+        tag = f'"{library.version}"'
+        headers = {"Cache-Control": "no-cache", "ETag": tag, "Content-Encoding": "gzip"}
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers=headers)
+        return Response(packed, headers=headers, media_type="text/javascript")
+
+    for path in PAGES:
+        app.add_route(path, _page, methods=["GET", "HEAD"], include_in_schema=False)
+    app.add_route("/vendor/vega.js", charts, methods=["GET"], include_in_schema=False)
     app.mount("/web", _Files(directory=WEB), name="web")

@@ -24,7 +24,7 @@ class Round:
     """One ranking of a query and what made it. Rounds count from 1; the store gives the number.
 
     `score_kind` says what the scores are, `feedback` what the ranking knew; `stages` holds the ranking of every stage
-    where that was asked for.
+    where that was asked for, `took_ms` how long the pipeline took.
     """
 
     ranking: Ranking
@@ -35,6 +35,7 @@ class Round:
     feedback: tuple[Mark, ...] = ()
     stages: Mapping[str, Ranking] | None = None
     number: int = 0
+    took_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ def round_row(query_id: str, made: Round) -> dict[str, Any]:
         "stages": stages or None,
         "feedback": json.dumps([[m.document, m.kind, m.relevance, m.weight] for m in made.feedback]),
         "ranked_ms": now_ms(),
+        "took_ms": made.took_ms,
     }
 
 
@@ -69,6 +70,7 @@ def round_of(row: RowMapping) -> Round:
         feedback=tuple(Mark(*mark) for mark in json.loads(row["feedback"])),
         stages=stages or None,
         number=row["round"],
+        took_ms=row["took_ms"],
     )
 
 

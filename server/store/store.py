@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, RowMapping, ScalarSelect, exc, func, insert, select
 
-from index.errors import ConflictError, NotFoundError, UnavailableError
+from index.errors import ClickwiseError, ConflictError, NotFoundError, UnavailableError
 from index.types import Ranking
 from server.clicking import Seen
 from server.events import Event, Mark, fold
@@ -133,6 +133,33 @@ class Store:
         """
         with self._recording(event.query_id) as connection:
             return self._add_event(connection, event)
+
+    def add_events(self, many: Sequence[Event]) -> list[tuple[int, bool] | ClickwiseError]:
+        """Record events in one commit; for each what `add_event` gives, or the error that it would raise."""
+        outcomes: dict[int, tuple[int, bool] | ClickwiseError] = {}
+        # In the order of their keys, so that two who send the same events never wait for each other.
+        order = sorted(range(len(many)), key=lambda number: many[number].idempotency_key or "")
+        with self.writing() as connection:
+            for number in order:
+                try:
+                    outcomes[number] = self._add_event(connection, many[number])
+                except (NotFoundError, ConflictError) as error:
+                    outcomes[number] = error
+        return [outcomes[number] for number in range(len(many))]
+
+    def add_query(self, query: StoredQuery, made: Round, page: Page) -> bool:
+        """Record a query with its one ranking and page, as another service has answered it. False where the same
+        query is there already. Raises ConflictError where its id belongs to another question."""
+        known = self._pseudonyms.of(page)
+        with self.writing() as connection:
+            self.database.claim(connection, f"query:{query.id}")
+            row = connection.execute(select(queries).where(queries.c.query_id == query.id)).mappings().first()
+            if row is None:
+                _add_round(connection, query, made, known, new=True)
+                return True
+        if (row["index"], row["text"]) != (query.index, query.text):
+            raise ConflictError(f"The query_id {query.id!r} belongs to another question.", "Use an id of its own.")
+        return False
 
     def erase(self, person: str) -> Erased:
         """Forget a session, client or user: see `server.store.people.erase`."""

@@ -56,6 +56,7 @@ rankings: Final = Table(
     Column("stages", LargeBinary),  # zlib of JSON {stage: [ids, scores]}; only of explained rounds
     Column("feedback", Text, nullable=False),  # JSON [[document, kind, relevance, weight]]: what this round knew
     Column("ranked_ms", BigInteger, nullable=False, index=True),
+    Column("took_ms", Float),  # how long the pipeline took; NULL in rankings of earlier schema versions
 )
 """One row per round: round 1 is the first ranking of a query, and each re-ranking by feedback is one more."""
 

@@ -1,5 +1,7 @@
 // The HTTP API as functions. Every failure becomes a Problem that says what is wrong and what to do about it.
 
+import { askForKey, stored } from "./key.js";
+
 export class Problem extends Error {
   /** `document` is an application/problem+json body: {title, status, detail, advice, field?}. */
   constructor({ title = "Something went wrong", detail = "", advice = "", status = 0, field = null }) {
@@ -16,6 +18,8 @@ export function randomId() {
 async function call(path, { method = "GET", body, signal, keepalive = false } = {}) {
   const headers = { Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
+  const key = stored();
+  if (key) headers.Authorization = `Bearer ${key}`;
   let response;
   try {
     response = await fetch(path, { method, headers, body: body && JSON.stringify(body), signal, keepalive });
@@ -29,12 +33,22 @@ async function call(path, { method = "GET", body, signal, keepalive = false } = 
   }
   const answer = await response.json().catch(() => null);
   if (response.ok && answer !== null) return answer;
+  if (response.status === 401 && !keepalive) {
+    const given = key !== stored() || (await askForKey([answer?.detail, answer?.advice].filter(Boolean).join(" ")));
+    if (given) return call(path, { method, body, signal, keepalive });
+  }
   throw new Problem({ title: `The server answered ${response.status}`, ...answer, status: response.status });
 }
 
 export const indexes = () => call("v1/indexes").then((answer) => answer.indexes);
 
 export const pipelines = () => call("v1/pipelines").then((answer) => answer.pipelines);
+
+/** A GET of what the other pages show; `query` is left out where a value is empty. */
+export function look(path, query = {}) {
+  const given = Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined);
+  return call(given.length ? `${path}?${new URLSearchParams(given)}` : path);
+}
 
 /** One document in full. */
 export function fetchDocument(id, index, signal) {

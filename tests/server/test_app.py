@@ -35,6 +35,9 @@ ROUTES = {
     ("delete", "/admin/keys/{key_id}"),
     ("get", "/metrics"),
     ("get", "/livez"),
+    ("get", "/v1/operation/traffic"),
+    ("get", "/v1/operation/clicks"),
+    ("get", "/v1/operation/errors"),
     ("get", "/healthz"),
     ("get", "/readyz"),
 }

@@ -13,7 +13,8 @@ from starlette.testclient import TestClient
 
 from index.index import Index
 from server.keys import Keys
-from server.logs import TEXT, Json, fields, request_id
+from server.logs import Json, Text, fields, request_id
+from server.service import Service
 from tests.server.conftest import MakeService, client_of
 
 
@@ -93,7 +94,7 @@ def test_the_key_by_its_fingerprint(make_service: MakeService, lexical_index: In
     with client_of(service) as client:
         client.get("/v1/indexes", headers={"X-API-Key": text})
         client.get("/v1/indexes", headers={"X-API-Key": "cw_wrong"})
-    good, bad = read(lines)
+    _, good, bad = read(lines)
     assert (good["key"], good["status"]) == (key.id, 200)
     assert ("key" in bad, bad["status"]) == (False, 401)
     assert text not in lines.getvalue()
@@ -119,4 +120,30 @@ def test_the_threads_know_the_request(
 def test_lines_of_text_leave_the_fields_out() -> None:
     record = logging.LogRecord("clickwise", logging.INFO, "", 0, "said", None, None)
     record.fields = {"index": "docs"}
-    assert logging.Formatter(TEXT).format(record).endswith("INFO clickwise: said")
+    assert Text().format(record).endswith("INFO clickwise: said")
+    before = request_id.set("r-1")
+    try:
+        assert Text().format(record).endswith("INFO clickwise: said (request r-1)")
+        record.msg = "of r-1 said"
+        assert Text().format(record).endswith("clickwise: of r-1 said")
+    finally:
+        request_id.reset(before)
+
+
+def test_probes_are_quiet_until_they_fail(client: TestClient, lines: io.StringIO) -> None:
+    for path in ("/livez", "/healthz", "/readyz", "/metrics"):
+        assert client.get(path).status_code == 200
+    assert lines.getvalue() == ""
+    client.post("/livez")
+    (line,) = read(lines)
+    assert line["status"] == 405
+
+
+def test_the_making_and_the_end_of_a_key_are_told(own: Service, lines: io.StringIO) -> None:
+    key, text = Keys(own.store).create("shop", ["read", "write"])
+    Keys(own.store).revoke(key.id)
+    assert [line["message"] for line in read(lines)] == [
+        f"key {key.id} was made, for read,write",
+        f"key {key.id} is revoked",
+    ]
+    assert text not in lines.getvalue()

@@ -14,7 +14,7 @@ from ranking.clicks.reading import BROKEN, Reading
 LONGEST: Final = 16 * 2**20
 """Characters of one record."""
 _ARRAY: Final = re.compile(r'"(?:hits|queries|events|ubi_queries|ubi_events)"\s*:\s*\[')
-_BULK: Final = frozenset({"index", "create"})  # action lines of the bulk API: the record is on the next line
+BULK: Final = frozenset({"index", "create"})  # action lines of the bulk API: the record is on the next line
 
 
 def records(file: File, reading: Reading) -> Iterator[tuple[int, str, dict[str, Any]]]:
@@ -30,7 +30,7 @@ def records(file: File, reading: Reading) -> Iterator[tuple[int, str, dict[str, 
     for line, value in found:
         if not isinstance(value, dict):
             reading.bad(file.path, line, f"a JSON object is expected, and this is a {type(value).__name__}")
-        elif len(value) == 1 and not _BULK.isdisjoint(value):
+        elif len(value) == 1 and not BULK.isdisjoint(value):
             action = next(iter(value.values()))
             index = str(action.get("_index", "")) if isinstance(action, dict) else ""
         elif isinstance(value.get("_source"), dict):

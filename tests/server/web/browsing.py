@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import uvicorn
+from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Locator, Page, Request, expect
 
 from index.build import build_index
@@ -24,6 +25,7 @@ from server.service import Service
 from server.settings import Settings
 from server.store import Store
 from tests.fakes import HashingEncoder
+from tests.server.traffic import fill
 
 SNAKES = ["ball", "burmese", "carpet", "reticulated", "green tree", "blood", "rock", "olive", "water", "diamond"]
 TOPICS = ["decorators", "generators", "modules", "closures", "threads", "metaclasses", "slices", "iterators", "sockets"]
@@ -67,7 +69,9 @@ def serving(home: Path) -> Iterator[str]:
 
     def open_service(settings: Settings) -> Service:
         catalog = Catalog({"pets": Index.open(home / "pets", encoder=encoder)}, load_specs(home / "clickwise.toml"))
-        return Service(catalog, Store.open(settings.store_address), settings)
+        store = Store.open(settings.store_address)
+        fill(store, "pets", 600)
+        return Service(catalog, store, settings)
 
     warm = threading.Event()
     settings = Settings(home=home, indexes={"pets": home / "pets"})
@@ -146,6 +150,17 @@ def reranked(page: Page) -> Iterator[None]:
 def fits(page: Page) -> bool:
     """Whether nothing has to be scrolled sideways."""
     return bool(page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"))
+
+
+def faults(page: Page) -> list[str]:
+    """What axe-core complains about: the rules of WCAG 2.2 A and AA, and best practice."""
+    page.evaluate(AXE_SCRIPT)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{fault['id']}: {node['html'][:200]} {node['failureSummary']}"
+        for fault in found["violations"]
+        for node in fault["nodes"]
+    ]
 
 
 def contrasts(page: Page, selectors: Sequence[str]) -> dict[str, float]:

@@ -25,7 +25,7 @@ ARGUMENTS = [
 ]
 
 
-PATIENCE = 20_000  # milliseconds; only a busy machine comes near it
+PATIENCE = 60_000  # milliseconds; only a busy machine comes near it
 expect.set_options(timeout=PATIENCE)
 
 
@@ -52,14 +52,16 @@ def visit(browser: Browser, address: str) -> Iterator[Opener]:
     """Opens pages; when the test ends, nothing unexpected may have happened on them."""
     opened = []
 
-    def visit(query: str | None = None, *, width: int = 1200, height: int = 800, **context: Any) -> tuple[Page, Watch]:
+    def visit(
+        query: str | None = None, *, path: str = "/", width: int = 1200, height: int = 800, **context: Any
+    ) -> tuple[Page, Watch]:
         context = {"reduced_motion": "reduce", **context}
         page = browser.new_context(viewport={"width": width, "height": height}, **context).new_page()
         page.set_default_timeout(PATIENCE)
         watch = Watch(address)
         watch.attach(page)
         opened.append((page, watch))
-        page.goto(address + ("/" if query is None else f"/?q={quote(query)}"))
+        page.goto(address + (path if query is None else f"/?q={quote(query)}"))
         if query is not None:
             page.locator(".hit").first.wait_for()
         return page, watch

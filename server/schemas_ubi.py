@@ -1,0 +1,26 @@
+"""What goes over the wire when User Behavior Insights come in: how many records became what."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from server.schemas import Answer
+
+
+class Rejected(Answer):
+    """A record that could not be used: its number in the body, from 1, and why."""
+
+    record: int
+    field: str | None
+    detail: str
+
+
+class UbiAnswer(Answer):
+    """All that is `recorded` is durable."""
+
+    recorded: int
+    duplicates: int = Field(description="records that had been sent before")
+    ignored: int = Field(description="events of actions that are no clicks")
+    rejected: int
+    errors: list[Rejected] = Field(description="the first hundred rejected ones")
+    notes: list[str] = Field(description="from which number the ordinals of the applications count")

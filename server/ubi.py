@@ -1,0 +1,263 @@
+"""OpenSearch's User Behavior Insights (UBI) 1.3, taken in as it is sent: queries become impressions, clicks events.
+
+A query is recorded with the documents that it says it showed (`query_response_hit_ids`); that is its one page. Clicks
+join it by `query_id`. Other actions, `impression` among them, are counted and not kept: what was shown is known from
+the query. Sent again, a record is the same record. The standard leaves open whether ordinals count from 0 or from 1:
+that is found out for each application from all that it has sent, and said in the answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Final
+
+import numpy as np
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from index.errors import ClickwiseError, ConflictError, InputError, NotFoundError
+from index.types import Ranking
+from ranking.clicks.formats.json_records import BULK
+from ranking.clicks.formats.ubi import CLICKS
+from ranking.clicks.formats.ubi_ranks import Ordinals
+from server.catalog import Catalog
+from server.events import Event
+from server.problems import BulkError, fault_reason, field_name
+from server.schemas import Body, DocumentId, ShortText, Text
+from server.schemas_ubi import Rejected, UbiAnswer
+from server.store import Page, Round, Store, StoredQuery
+
+MOST_TOLD: Final = 100
+
+
+class _Record(Body):
+    """Of a record only what we keep is looked at."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class _Query(_Record):
+    user_query: Text
+    query_id: ShortText
+    application: ShortText | None = None
+    client_id: ShortText | None = None
+    session_id: ShortText | None = None
+    user_id: ShortText | None = None
+    query_response_hit_ids: Annotated[list[DocumentId | int], Field(max_length=10_000)] = Field(default=[])
+    query_attributes: dict[str, Any] = Field(default={})
+
+
+class _Object(_Record):
+    object_id: DocumentId | int
+
+
+class _Position(_Record):
+    ordinal: int | None = Field(default=None, ge=0, le=1_000_000)
+
+
+class _Attributes(_Record):
+    object: _Object
+    position: _Position = _Position()
+    dwell_time: float | None = Field(default=None, ge=0, le=1e9, description="seconds")
+
+
+class _Event(_Record):
+    query_id: ShortText
+    application: ShortText | None = None
+    event_attributes: _Attributes
+
+
+_QUERY, _EVENT = TypeAdapter(_Query), TypeAdapter(_Event)
+Numbered = tuple[int, Any]  # a record with its number in the body, from 1
+
+
+class Ubi:
+    """Thread-safe."""
+
+    def __init__(self, catalog: Catalog, store: Store) -> None:
+        self._catalog, self._store = catalog, store
+        self._ordinals = Ordinals()
+        self._lock = threading.Lock()
+
+    def queries(self, body: bytes) -> UbiAnswer:
+        """Record queries. Raises InputError for a body that is no JSON, BulkError where no record can be used."""
+        counting = _Counting()
+        for number, record in records(body):
+            with counting.record(number):
+                counting.add(self._query(_QUERY.validate_python(record)))
+        return counting.answer()
+
+    def events(self, body: bytes) -> UbiAnswer:
+        """Record events, all of a body in one commit. Errors: as `queries`."""
+        counting, events = _Counting(), list[tuple[int, Event]]()
+        clicks: list[tuple[int, Any, _Event]] = []
+        for number, record in records(body):
+            if isinstance(record, dict) and record.get("action_name") not in (None, *CLICKS):
+                counting.ignored += 1
+                continue
+            with counting.record(number):
+                if not isinstance(record, dict) or record.get("action_name") is None:
+                    raise InputError("There is no `action_name`.", "")
+                click = _EVENT.validate_python(record)
+                clicks.append((number, record, click))
+                self._see(click)
+        for number, record, click in clicks:
+            with counting.record(number):
+                events.append((number, self._event(record, click)))
+        for (number, _), outcome in zip(events, self._store.add_events([event for _, event in events]), strict=True):
+            if isinstance(outcome, ClickwiseError):
+                counting.reject(number, None, outcome.message)
+            else:
+                counting.add(not outcome[1])
+        return counting.answer(self._notes({click.application or "" for _, _, click in clicks}))
+
+    def _query(self, asked: _Query) -> bool:
+        """Whether the query was new."""
+        name, index = self._catalog.index(self._index_of(asked))
+        hits = list(dict.fromkeys(str(hit) for hit in asked.query_response_hit_ids))
+        told = asked.query_attributes
+        made = Round(
+            ranking=Ranking(hits, -np.arange(1.0, len(hits) + 1.0)),
+            pipeline="",  # none of ours: the next round takes the index's own
+            version=" ".join(_text(told.get(name)) for name in ("pipeline", "pipeline_version")).strip(),
+            generation=index.view().generation,
+            score_kind="rank",
+        )
+        session = asked.session_id or _text(told.get("session_id")) or None
+        page = Page(0, tuple(hits), session, asked.user_id, client_id=asked.client_id)
+        return self._store.add_query(StoredQuery(asked.query_id, name, asked.user_query), made, page)
+
+    def _index_of(self, asked: _Query) -> str | None:
+        """The index that the query's attributes name, or its application where an index is called so."""
+        named = asked.query_attributes.get("index")
+        if isinstance(named, str):
+            return named
+        return asked.application if asked.application in self._catalog.indexes else None
+
+    def _event(self, record: Mapping[str, Any], click: _Event) -> Event:
+        """Raises NotFoundError for a query that was never sent, and for a document that it did not show."""
+        query = self._store.query(click.query_id)
+        document, told = str(click.event_attributes.object.object_id), click.event_attributes
+        shown = self._store.round(query.id)
+        ids = shown.ranking.ids if shown else ()
+        position: int | None
+        if document in ids:
+            position = ids.index(document) + 1
+        elif document in self._catalog.index(query.index)[1].view().lexical:
+            ordinal = told.position.ordinal
+            position = None if ordinal is None else ordinal - self._ordinals.base(click.application or "") + 1
+        else:
+            raise NotFoundError(f"There is no document {document!r} in the page or the index.", "")
+        content = json.dumps(record, sort_keys=True, ensure_ascii=True).encode()
+        return Event(
+            query_id=query.id,
+            document=document,
+            kind="click",
+            position=position if position and position > 0 else None,
+            dwell_ms=None if told.dwell_time is None else round(1000 * told.dwell_time),
+            idempotency_key=f"ubi:{hashlib.sha256(content).hexdigest()[:40]}",
+        )
+
+    def _see(self, click: _Event) -> None:
+        row = {"ordinal": click.event_attributes.position.ordinal, "application": click.application or ""}
+        with self._lock:
+            self._ordinals.see(row)
+
+    def _notes(self, applications: set[str]) -> list[str]:
+        with self._lock:
+            return [line for line in self._ordinals.notes() if line.rsplit(": ordinals", 1)[0] in _called(applications)]
+
+
+class _Counting:
+    """What became of the records of one body."""
+
+    def __init__(self) -> None:
+        self.recorded = self.duplicates = self.ignored = self.rejected = 0
+        self.told: list[Rejected] = []
+        self.reasons: Counter[str] = Counter()
+
+    def add(self, new: bool) -> None:
+        self.recorded += new
+        self.duplicates += not new
+
+    def reject(self, number: int, field: str | None, reason: str) -> None:
+        self.rejected += 1
+        if len(self.told) < MOST_TOLD:
+            self.told.append(Rejected(record=number, field=field, detail=reason))
+
+    def record(self, number: int) -> _Attempt:
+        return _Attempt(self, number)
+
+    def answer(self, notes: Sequence[str] = ()) -> UbiAnswer:
+        if self.rejected and not (self.recorded or self.duplicates or self.ignored):
+            raise BulkError([(one.record, one.field, one.detail.rstrip(".")) for one in self.told], self.rejected)
+        return UbiAnswer(
+            recorded=self.recorded,
+            duplicates=self.duplicates,
+            ignored=self.ignored,
+            rejected=self.rejected,
+            errors=self.told,
+            notes=list(notes),
+        )
+
+
+class _Attempt:
+    """What cannot be used of one record is counted and not raised."""
+
+    def __init__(self, counting: _Counting, number: int) -> None:
+        self._counting, self._number = counting, number
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        if isinstance(error, ValidationError):
+            fault = error.errors()[0]
+            self._counting.reject(self._number, field_name(fault["loc"]), fault_reason(fault))
+        elif isinstance(error, InputError | NotFoundError | ConflictError):
+            self._counting.reject(self._number, error.field, error.message)
+        else:
+            return False
+        return True
+
+
+def records(body: bytes) -> Iterator[Numbered]:
+    """The records of a body: one JSON object, an array of them, or one to a line, also as OpenSearch's bulk API has
+    them, with a line before each that says what to do.
+
+    Raises InputError for a body that is none of these; a line that is no JSON is given as it is, for its reader to
+    refuse.
+    """
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"The body is not UTF-8: {error.reason}.", "Send JSON in UTF-8.") from None
+    whole = _parsed(text)
+    if isinstance(whole, list):
+        found: Iterable[Any] = whole
+    elif isinstance(whole, dict):
+        found = [whole]
+    elif "\n" in text.strip():
+        found = (_parsed(line) for line in text.splitlines() if line.strip())
+    else:
+        raise InputError("The body holds no record.", "Send a JSON object, an array of them, or one to a line.")
+    for number, record in enumerate(found, 1):
+        if not (isinstance(record, dict) and len(record) == 1 and not BULK.isdisjoint(record)):
+            yield number, record
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _called(applications: set[str]) -> set[str]:
+    return {name or "events without an application" for name in applications}
+
+
+def _text(value: object) -> str:
+    return value[:100] if isinstance(value, str) else ""

@@ -1,0 +1,121 @@
+// Charts by Vega-Lite, in the page's own colours. The library is fetched when the first chart comes into view; every
+// chart has its numbers beside it as a table.
+
+import { h } from "./dom.js";
+
+const LIBRARY = "vendor/vega.js";
+const HEIGHT = 210;
+
+let library = null;
+
+/** The library, fetched once; a failed fetch may be tried again. */
+function load() {
+  library ??= new Promise((resolve, reject) => {
+    const failed = () => {
+      library = null;
+      reject(new Error("The charts cannot be drawn; the tables hold the same numbers."));
+    };
+    document.head.append(h("script", { src: LIBRARY, on: { load: () => resolve(window.vegaEmbed), error: failed } }));
+  });
+  return library;
+}
+
+const drawn = new Map(); // container -> {spec, view}
+const dark = matchMedia("(prefers-color-scheme: dark)");
+dark.addEventListener("change", () => drawn.forEach((one, container) => one.view && render(container)));
+
+const seen = new IntersectionObserver(
+  (entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) continue;
+      seen.unobserve(target);
+      render(target);
+    }
+  },
+  { rootMargin: "200px" },
+);
+
+/** How Vega draws: fonts and colours are those of the page's stylesheet. */
+function config() {
+  const style = getComputedStyle(document.documentElement);
+  const colour = (name) => style.getPropertyValue(name).trim();
+  const [ink, muted, line] = ["--ink", "--muted", "--line"].map(colour);
+  return {
+    background: "transparent",
+    font: getComputedStyle(document.body).fontFamily,
+    view: { stroke: null },
+    axis: {
+      labelColor: muted, titleColor: muted, gridColor: line, domainColor: line, tickColor: line,
+      labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal", labelOverlap: "greedy", labelSeparation: 14,
+    },
+    legend: { labelColor: ink, titleColor: muted, labelFontSize: 12, orient: "top", title: null, symbolType: "square" },
+    range: { category: [1, 2, 3, 4, 5, 6].map((n) => colour(`--chart-${n}`)) },
+    mark: { color: colour("--chart-1"), tooltip: true },
+    line: { strokeWidth: 2 },
+    point: { filled: true, size: 40 },
+    rule: { color: ink },
+  };
+}
+
+async function render(container) {
+  const one = drawn.get(container);
+  if (!one) return;
+  try {
+    const embed = await load();
+    one.view?.finalize();
+    one.view = await embed(container, one.spec, {
+      mode: "vega-lite",
+      ast: true, // expressions are interpreted: the page forbids code made from text
+      config: config(),
+      renderer: "svg",
+      actions: false,
+      defaultStyle: false, // style.css has the few rules that are needed
+      tooltip: { disableDefaultStyle: true },
+    });
+    container.dataset.drawn = "";
+  } catch (error) {
+    container.replaceChildren(h("p", { class: "quiet-text" }, error.message));
+  }
+}
+
+/** Forget the charts inside a part of the page that is about to be replaced. */
+export function release(part) {
+  for (const [container, { view }] of drawn) {
+    if (!part.contains(container)) continue;
+    seen.unobserve(container);
+    view?.finalize();
+    drawn.delete(container);
+  }
+}
+
+/** A table: `columns` are {name, text(row), kind}, where kind is null, "number" or "long" (text that may wrap). */
+export function table(caption, columns, rows) {
+  const head = columns.map(({ name, kind }) => h("th", { scope: "col", class: kind }, name));
+  const cell = (row, { text, kind }, place) =>
+    h(place ? "td" : "th", { scope: place ? null : "row", class: kind }, text(row));
+  return h(
+    "div",
+    { class: "scroll", tabindex: "0", role: "group", "aria-label": caption },
+    h(
+      "table",
+      {},
+      h("caption", { class: "visually-hidden" }, caption),
+      h("thead", {}, h("tr", {}, head)),
+      h("tbody", {}, rows.map((row) => h("tr", {}, columns.map((column, place) => cell(row, column, place))))),
+    ),
+  );
+}
+
+/** A chart with its numbers. `spec` is Vega-Lite without data and sizes; `rows` are both its data and the table's. */
+export function chart(label, spec, columns, rows) {
+  const container = h("div", { class: "chart", "aria-hidden": "true" });
+  const size = { width: "container", height: HEIGHT, autosize: { type: "fit-x", contains: "padding" } };
+  drawn.set(container, { spec: { ...size, data: { values: rows }, ...spec }, view: null });
+  seen.observe(container);
+  return h(
+    "figure",
+    { "aria-label": label },
+    container,
+    h("details", { class: "numbers" }, h("summary", {}, "The numbers"), table(label, columns, rows)),
+  );
+}

@@ -1,0 +1,197 @@
+"""Re-ranking jobs: what goes in, what comes out, and that it is what /v1/search answers."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from index.index import Index
+from index.types import Query, Ranking
+from ranking.clicks.log import ClickLog
+from ranking.clicks.pages import Event, Page
+from ranking.config import build_pipeline, load_specs
+from ranking.contract import Request
+from ranking.feedback import Feedback
+from ranking.jobs import Job, run
+from ranking.jobs.local import LocalEngine
+from ranking.learning.click_tasks import read_soft_judgements
+from tests.ranking.jobs.conftest import rerank_job
+from tests.server.conftest import client_of, make_service_at
+
+CLIPPED = "[pipelines.words-and-ce]\nstages = [{ part = 'bm25' }, "
+CLIPPED += "{ part = 'cross-encoder', candidates = 'bm25', depth = 4, max_tokens = 64, deadline_ms = 0.0 }]\n"
+
+
+def rankings(out: Path) -> dict[str, Ranking]:
+    """The rankings of a job, each as it lies in the file."""
+    table = pq.read_table(out)
+    found: dict[str, tuple[list[str], list[float]]] = {}
+    for row in table.to_pylist():
+        ids, scores = found.setdefault(row["query_id"], ([], []))
+        assert row["rank"] == len(ids) + 1
+        ids.append(row["document"])
+        scores.append(row["score"])
+    return {query: Ranking(ids, np.array(scores)) for query, (ids, scores) in found.items()}
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def test_the_same_input_gives_the_scores_of_v1_search(real_index: Index, tmp_path: Path) -> None:
+    rows = [
+        {"query_id": "1", "query": " statin trial\0"},
+        {"query_id": "2", "query": "wind", "feedback": [{"document": "sailing-03", "relevance": 0.7, "weight": 0.5}]},
+        {
+            "query_id": "3",
+            "query": "orbit of a comet",
+            "filter": "part < 9",
+            "feedback": [{"document": "astronomy-01"}, {"document": "astronomy-02", "relevance": 0}],
+        },
+    ]
+    write_rows(tmp_path / "rows.jsonl", rows)
+    service = make_service_at(tmp_path / "home", {"real": real_index})
+    with closing(service), client_of(service) as client:
+        for pipeline in ("fused", "bm25-qe"):
+            out = tmp_path / pipeline
+            run(rerank_job(real_index, tmp_path / "rows.jsonl", out, pipeline=pipeline))
+            ours = rankings(out)
+            for row in rows:
+                given = [{"relevance": 1.0, **one} for one in row.get("feedback", [])]
+                ask = {"query": row["query"].strip("\0 "), "pipeline": pipeline, "limit": 50, "feedback": given}
+                answer = client.post("/v1/search", json={**ask, "filter": row.get("filter")}).json()
+                ranked = ours[row["query_id"]].head(50)
+                assert [hit["id"] for hit in answer["hits"]] == list(ranked.ids)
+                np.testing.assert_allclose([hit["score"] for hit in answer["hits"]], ranked.scores, atol=1e-5)
+
+
+def test_candidates_are_what_is_ranked_and_stages_are_kept(dense_index: Index, tmp_path: Path) -> None:
+    documents = ["coffee-00", "sailing-05", "python-03", "coffee-07"]
+    rows = [
+        {"query_id": "q", "query": "coffee beans", "documents": documents, "scores": [1.0, 2.0, 3.0, 4.0]},
+        {"query_id": "none", "query": "coffee", "documents": []},
+    ]
+    job = rerank_job(
+        dense_index, write_rows(tmp_path / "rows.jsonl", rows), tmp_path / "out", pipeline="bm25-qe", stages=True
+    )
+    run(job)
+    table = pq.read_table(tmp_path / "out")
+    spec = load_specs()["bm25-qe"]
+    wanted = build_pipeline("bm25-qe", {"bm25-qe": spec}, dense_index).rank(
+        [Request(Query("q", "coffee beans"), candidates=Ranking.of(documents, [1.0, 2.0, 3.0, 4.0]))]
+    )[0]
+    assert rankings(tmp_path / "out") == {"q": wanted}
+    assert table.column_names == ["query_id", "document", "rank", "score", "score_rocchio"]
+    assert table["score_rocchio"].to_pylist() == wanted.scores.tolist()
+
+
+def test_a_trec_run_goes_in_and_out(lexical_index: Index, tmp_path: Path) -> None:
+    (tmp_path / "in.run").write_text(
+        "1 Q0 coffee-01 1 9.5 x\n1 Q0 coffee-02 2 9.0 x\n1 Q0 sailing-01 3 1 x\n"
+        "7 Q0 sailing-01 1 3 x\n7 Q0 sailing-02 2 3 x\n9 Q0 sailing-02 2 3 x\n"
+    )
+    (tmp_path / "topics.trec").write_text(
+        "<top><num> Number: 1 <title> coffee\n beans </top><top><num>7</num><title>sailing &amp; wind</title></top>"
+    )
+    job = rerank_job(
+        lexical_index,
+        tmp_path / "in.run",
+        tmp_path / "out",
+        topics=str(tmp_path / "topics.trec"),
+        pipeline="bm25",
+        run=str(tmp_path / "out.run"),
+    )
+    summary = run(job)
+    lines = [line.split() for line in (tmp_path / "out.run").read_text().splitlines()]
+    assert [(line[0], line[3]) for line in lines] == [("1", "1"), ("1", "2"), ("1", "3"), ("7", "1"), ("7", "2")]
+    ours = rankings(tmp_path / "out")
+    assert [line[2] for line in lines] == [*ours["1"].ids, *ours["7"].ids]
+    scores = [float(line[4]) for line in lines]
+    assert scores[0] > scores[1] > scores[2]
+    assert scores[3] > scores[4]
+    (reject,) = map(json.loads, (tmp_path / "out" / "_rejects.jsonl").read_text().splitlines())
+    assert (summary.rejected, reject["query_id"], reject["reason"]) == (1, "9", "unknown topic")
+
+
+def test_feedback_of_judgements_and_of_a_click_log(real_index: Index, tmp_path: Path) -> None:
+    (tmp_path / "q.qrels").write_text("a 0 coffee-05 2\na 0 sailing-01 0\n")
+    shown = [f"coffee-{i:02d}" for i in range(10)]
+    page = Page("page-1", "coffee", shown, events=[Event("coffee-03", rank=4)])
+    ClickLog.write(tmp_path / "log", [page])
+    rows = write_rows(tmp_path / "rows.jsonl", [{"query_id": "a", "query": "coffee"}])
+    pipeline = build_pipeline("knn", load_specs(), real_index)
+    soft = read_soft_judgements(tmp_path / "log")
+    clicked = Feedback.of(
+        soft.relevance["coffee"], list(soft.relevance["coffee"].values()), list(soft.weight["coffee"].values())
+    )
+    for name, feedback in (("q.qrels", Feedback.judged(["coffee-05"], ["sailing-01"])), ("log", clicked)):
+        run(rerank_job(real_index, rows, tmp_path / f"by-{name}", pipeline="knn", feedback=str(tmp_path / name)))
+        wanted = pipeline.rank([Request(Query("a", "coffee"), feedback, limit=1000)])[0]
+        (ours,) = rankings(tmp_path / f"by-{name}").values()
+        assert ours.ids == wanted.ids
+        np.testing.assert_allclose(ours.scores, wanted.scores, atol=1e-6)
+
+
+def test_texts_without_an_index(tmp_path: Path) -> None:
+    rows = [
+        {
+            "query_id": "1",
+            "query": "a boat in the wind",
+            "documents": ["x", "y"],
+            "texts": ["Coffee is brewed from roasted beans.", "The boat tacks against the wind."],
+            "feedback": [{"document": "y"}],
+        },
+        {"query_id": "2", "query": "beans", "texts": ["Coffee is brewed from roasted beans.", "Stars and planets."]},
+        {"query_id": "3", "query": "beans", "documents": ["x"], "texts": ["a", "b"]},
+    ]
+    options = {"texts": True, "pipeline": "fused"}
+    job = Job("rerank", str(write_rows(tmp_path / "rows.jsonl", rows)), str(tmp_path / "out"), options)
+    summary = run(job)
+    found = rankings(tmp_path / "out")
+    assert found["1"].ids == ("y", "x")
+    assert len(found["2"]) == 2
+    assert summary.rejected == 1
+
+
+def test_files_in_a_folder_are_read_in_order_and_large_groups_are_cut(lexical_index: Index, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "_SUCCESS").touch()
+    ids = [f"{i:03d}" for i in range(70)]
+    queries = ["coffee", "wind", "star"]
+    for name, some in (("a.parquet", ids[:45]), ("deep/b.parquet", ids[45:])):
+        table = pa.table({"qid": some, "query": [queries[int(i) % 3] for i in some]})
+        pq.write_table(table, folder / name, row_group_size=45)
+    job = rerank_job(lexical_index, folder, tmp_path / "out", pipeline="bm25", part_rows=20, limit=1)
+    summary = run(job)
+    assert (summary.rows, summary.parts) == (70, 4)
+    assert pq.read_table(tmp_path / "out")["query_id"].to_pylist() == ids
+
+
+@pytest.mark.kill
+def test_processes_give_the_bytes_of_one_process_also_with_a_cross_encoder(real_index: Index, tmp_path: Path) -> None:
+    """Whatever the number of workers and threads; and a pipeline's deadline, here one of no time at all, is ignored."""
+    config = tmp_path / "clickwise.toml"
+    config.write_text(CLIPPED)
+    rows = [
+        {"query_id": str(i), "query": word, "feedback": [{"document": "coffee-01"}]}
+        for i, word in enumerate(["coffee", "wind", "star", "python list", "heart"] * 9)
+    ]
+    write_rows(tmp_path / "rows.jsonl", rows)
+    outputs = []
+    for number, engine in enumerate((LocalEngine(1, 2), LocalEngine(2, 1))):
+        out = tmp_path / str(number)
+        job = rerank_job(
+            real_index, tmp_path / "rows.jsonl", out, pipeline="words-and-ce", config=str(config), part_rows=15
+        )
+        assert "degraded" not in run(job, engine).counts
+        outputs.append({file.name: file.read_bytes() for file in out.glob("part-*")})
+    assert outputs[0] == outputs[1]

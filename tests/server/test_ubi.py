@@ -1,0 +1,127 @@
+"""User Behavior Insights come in as they are, become impressions and events, and teach the next ranking."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+from starlette.testclient import TestClient
+
+from server.service import Service
+from tests.server.test_problems import problem
+
+
+def query(query_id: str = "q1", **more: Any) -> dict[str, Any]:
+    hits = ["coffee-00", "coffee-05", "sailing-03"]
+    return {
+        "query_id": query_id,
+        "application": "shop",
+        "client_id": "client-1",
+        "user_query": "espresso",
+        "query_response_hit_ids": hits,
+        "timestamp": "2026-01-01T12:00:00.000Z",
+        **more,
+    }
+
+
+def click(document: str | int = "coffee-05", ordinal: int = 2, query_id: str = "q1", **more: Any) -> dict[str, Any]:
+    return {
+        "query_id": query_id,
+        "application": "shop",
+        "action_name": "click",
+        "client_id": "client-1",
+        "session_id": "session-1",
+        "timestamp": "2026-01-01T12:00:04.000Z",
+        "event_attributes": {"object": {"object_id": document}, "position": {"ordinal": ordinal}, "dwell_time": 2.5},
+        **more,
+    }
+
+
+def post(client: TestClient, path: str, *records: Any) -> dict[str, Any]:
+    response = client.post(path, json=records[0] if len(records) == 1 else list(records))
+    assert response.status_code == 200, response.text
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+def test_a_click_teaches_the_next_ranking(own_client: TestClient, own: Service) -> None:
+    assert post(own_client, "/ubi/queries", query())["recorded"] == 1
+    assert post(own_client, "/ubi/events", click())["recorded"] == 1
+    assert set(own.store.marks("q1")) == {"coffee-05"}
+    answer = own_client.post("/v1/search", json={"query_id": "q1"}).json()
+    assert (answer["round"], answer["query"]) == (2, "espresso")
+    assert [line["document"] for line in answer["feedback"]] == ["coffee-05"]
+
+
+def test_what_is_sent_again_is_recorded_once(own_client: TestClient, own: Service) -> None:
+    for times in (0, 1):
+        assert post(own_client, "/ubi/queries", query(), query("q2"))["duplicates"] == 2 * times
+        assert post(own_client, "/ubi/events", click(), click("coffee-00", 1))["duplicates"] == 2 * times
+    [page] = own.store.seen("q1", ["coffee-05", "coffee-00"])
+    assert page.documents == ("coffee-00", "coffee-05", "sailing-03")
+    assert page.clicked == {"coffee-05": 2500, "coffee-00": 2500}
+
+
+def test_lines_and_single_objects_and_arrays(own_client: TestClient) -> None:
+    lines = "\n".join(json.dumps(query(f"q{number}")) for number in range(3))
+    assert own_client.post("/ubi/queries", content=lines).json()["recorded"] == 3
+    assert post(own_client, "/ubi/queries", query("single"))["recorded"] == 1
+    assert post(own_client, "/ubi/queries", query("a"), query("b"))["recorded"] == 2
+
+
+def test_what_cannot_be_used_is_counted_and_named(own_client: TestClient) -> None:
+    post(own_client, "/ubi/queries", query())
+    answer = post(
+        own_client,
+        "/ubi/events",
+        click(),
+        click(query_id="never sent"),
+        click(action_name="impression"),
+        click("no such document"),
+        {"query_id": "q1", "action_name": "click"},
+        "no object",
+        click(event_attributes={"object": {"object_id": "coffee-00"}, "position": {"ordinal": -1}}),
+    )
+    counts = {name: answer[name] for name in ("recorded", "duplicates", "ignored", "rejected")}
+    assert counts == {"recorded": 1, "duplicates": 0, "ignored": 1, "rejected": 5}
+    assert [(line["record"], line["field"]) for line in answer["errors"]] == [
+        (5, "event_attributes"),
+        (6, None),
+        (7, "event_attributes.position.ordinal"),
+        (2, None),
+        (4, None),
+    ]
+
+
+def test_where_nothing_can_be_used_it_is_a_problem(own_client: TestClient) -> None:
+    told = problem(own_client.post("/ubi/events", json=[click(query_id="never sent")]), 422, "bad-record")
+    assert told["errors"][0]["line"] == 1
+    problem(own_client.post("/ubi/queries", content=b"\xff"), 422, "invalid-input")
+    problem(own_client.post("/ubi/queries", content=b"nonsense"), 422, "invalid-input")
+
+
+def test_an_id_belongs_to_one_question(own_client: TestClient) -> None:
+    post(own_client, "/ubi/queries", query())
+    other = own_client.post("/ubi/queries", json=query(user_query="sails"))
+    assert "belongs to another question" in problem(other, 422, "bad-record")["detail"]
+
+
+def test_the_base_of_the_ordinals_is_found_out_and_said(own_client: TestClient, own: Service) -> None:
+    post(own_client, "/ubi/queries", query(query_response_hit_ids=[]))
+    documents = [f"coffee-{number:02}" for number in range(4)]
+    answer = post(own_client, "/ubi/events", *(click(doc, place) for place, doc in enumerate(documents)))
+    assert answer["notes"] == ["shop: ordinals count from 0 (1 events have ordinal 0 and 1 have 1)."]
+    assert answer["recorded"] == 4
+
+
+def test_the_sample_of_opensearch(own_client: TestClient, data: Path) -> None:
+    path = data / "clicks" / "ubi-sample" / "ubi_queries_events.ndjson"
+    with path.open(encoding="utf-8") as file:
+        head = list(itertools.islice(file, 400))
+    body = "".join(line for line in head if "action_name" not in line)
+    sent = sum("user_query" in line for line in body.splitlines())
+    answer = own_client.post("/ubi/queries", content=body).json()
+    assert sent > 100
+    assert (answer["recorded"], answer["rejected"]) == (sent, 0)
