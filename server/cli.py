@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "index": ("index.cli", "Build, update and describe indexes."),
     "search": ("ranking.cli", "Search an index, with documents given as relevant or not."),
     "rerank": ("ranking.jobs.cli", "Re-rank rows of queries and candidates, millions of them if need be."),
+    "embed": ("ranking.jobs.embed_cli", "Embed a corpus, and after changes only what is new in it."),
     "train": ("ranking.learning.cli", "Train cross-encoders and what else is learned, and make tasks for it."),
     "eval": ("eval.cli", "Measure rankers on test collections, and compare what was measured."),
     "clicks": ("ranking.clicks.cli", "Use your click log: convert it, look at it, clean it, and learn from it."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
@@ -26,7 +26,8 @@ class ReadReport:
     """What a reading found so far. It grows while the documents are read.
 
     `skipped` counts the bad records, `duplicates` those among them whose id had come before (the first document of an
-    id stays), `mended` the documents whose text had characters replaced. `errors` are the first ten bad records.
+    id stays), `mended` the documents whose text had characters replaced. `errors` are the first ten bad records;
+    `on_bad` is called with every one that is skipped.
     """
 
     read: int = 0
@@ -34,6 +35,7 @@ class ReadReport:
     duplicates: int = 0
     mended: int = 0
     errors: list[RecordError] = field(default_factory=list)
+    on_bad: Callable[[RecordError], None] | None = None
 
 
 def read_documents(
@@ -104,6 +106,8 @@ def _documents(
             report.skipped += 1
             if len(report.errors) < KEPT_ERRORS:
                 report.errors.append(error)
+            if report.on_bad is not None:
+                report.on_bad(error)
             continue
         report.read += 1
         report.mended += mended

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 KINDS: Final[Mapping[str, str]] = {
     "rerank": "ranking.jobs.rerank",
+    "embed": "ranking.jobs.embed",
 }
 
 

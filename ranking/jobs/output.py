@@ -102,6 +102,8 @@ class Output:
         found = [file for file in (self.place / "_rejects").files() if _shown(file)]
         if found:
             self.rejects().write(b"".join(file.read() for file in found))
+        else:
+            self.rejects().delete()  # of an earlier state of the input
         self.save(Manifest(manifest.job, manifest.facts, manifest.parts, summary))
         self.tidy()
 

@@ -115,6 +115,9 @@ class RerankPlan:
             facts["click model"] = fingerprint(input_files(options.click_model))
         return {**facts, **{name.replace("_", " "): getattr(options, name) for name in _DECIDE}}
 
+    def follows(self, before: Mapping[str, Any]) -> bool:
+        return False
+
     def parts(self, output: Output, advance: Callable[[int], None], stop: threading.Event) -> Sequence[Part]:
         options, files = self.options, input_files(self.job.input)
         kind, told = reading.kind_of(files, options.topics or None), self.told()

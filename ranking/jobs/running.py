@@ -31,6 +31,10 @@ class Plan(Protocol):
         """So many rows may be rejected before the job gives up; None for any number."""
         ...
 
+    def follows(self, before: Mapping[str, Any]) -> bool:
+        """Whether a finished output with those facts is what this job takes up and brings up to date."""
+        ...
+
     def parts(self, output: Output, advance: Callable[[int], None], stop: threading.Event) -> Sequence[Part]:
         """Cut the input into parts, and prepare under `output.prepared()` what workers need of it. Called once for all
         runs, unless it was interrupted: then again, in an empty folder. `advance` counts rows."""
@@ -66,13 +70,13 @@ def run(
     another run is at work; TooManyRejects; and what `plan_of` and the workers raise. What is done by then stays done.
     """
     halt = stop or threading.Event()
-    output = Output(Place.at(job.output))
+    watch = _Watch(on_report or (lambda report: None))
+    output, plan = Output(Place.at(job.output)), plan_of(job)
+    facts = dict(plan.facts)  # before anything is touched: they show what is wrong with the job
     with output.locked():
         if overwrite:
             output.clear()
-        plan = plan_of(job)
-        watch = _Watch(on_report or (lambda report: None))
-        manifest = _manifest(job, plan, output, watch, halt)
+        manifest = _manifest(job, plan, facts, output, watch, halt)
         if manifest is None:
             return Summary(job.output, 0, 0, 0, 0, watch.seconds, stopped=True)
         if manifest.summary is not None:
@@ -96,15 +100,18 @@ def run(
         return summary
 
 
-def _manifest(job: Job, plan: Plan, output: Output, watch: _Watch, stop: threading.Event) -> Manifest | None:
+def _manifest(
+    job: Job, plan: Plan, facts: Mapping[str, Any], output: Output, watch: _Watch, stop: threading.Event
+) -> Manifest | None:
     """The manifest that is there, if it is of this very job, or a new one. None where preparing was stopped."""
-    facts = dict(plan.facts)
     known = output.load()
-    if known is not None:
+    taken_up = known is not None and known.summary is not None and known.facts != facts and plan.follows(known.facts)
+    if known is not None and not taken_up:
         _check_same(known.facts, facts, output)
         return known
     output.tidy()  # what a killed run has prepared
-    output.check_empty()
+    if not taken_up:
+        output.check_empty()
     watch.stage("reading")
     parts = plan.parts(output, watch.advance, stop)
     if stop.is_set():

@@ -50,7 +50,10 @@ def test_two_where_the_command_line_is_not_usable(
     assert "no engine 'steam'" in capsys.readouterr().err
     assert rerank(lexical_index, GOOD, tmp_path, "--texts") == 2
     (tmp_path / "rows.csv").touch()
-    assert clickwise(["rerank", str(tmp_path / "rows.csv"), "out", "--index", str(lexical_index.path)]) == 2
+    assert (
+        clickwise(["rerank", str(tmp_path / "rows.csv"), str(tmp_path / "out"), "--index", str(lexical_index.path)])
+        == 2
+    )
     assert "The input has files of csv" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
