@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     import rich.progress
 
 T = TypeVar("T")
 _EVERY = 0.1  # seconds between two redraws
+
+Watcher: TypeAlias = Callable[[str, int, "int | None"], None]
+"""Is told a description, how many steps are done, and of how many, None where nobody knows."""
+_watchers: list[Watcher] = []
+
+
+@contextmanager
+def watched(watcher: Watcher) -> Iterator[None]:
+    """Tell every count of this process to somebody else, too, who watches from afar."""
+    _watchers.append(watcher)
+    try:
+        yield
+    finally:
+        _watchers.remove(watcher)
 
 
 class Progress:
@@ -40,6 +55,8 @@ class Progress:
     def advance(self, steps: int = 1) -> None:
         """`steps` more are done."""
         self.done += steps
+        for watcher in _watchers:
+            watcher(self.description, self.done, self.total)
         if self._bar is not None and self._task is not None:
             now = time.monotonic()
             if now - self._drawn >= _EVERY:

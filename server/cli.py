@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("ranking.learning.cli", "Train cross-encoders and what else is learned, and make tasks for it."),
     "eval": ("eval.cli", "Measure rankers on test collections, and compare what was measured."),
     "clicks": ("ranking.clicks.cli", "Use your click log: convert it, look at it, clean it, and learn from it."),
+    "worker": ("server.jobs.cli", "Do batch jobs that were asked for over HTTP."),
     "store": ("server.store.cli", "Look after what the server has recorded: prune it, erase a person, migrate."),
     "export": ("server.export_cli", "Write what the server has recorded as a click log."),
     "serve": ("server.serve", "Serve search and feedback over HTTP, with a web page."),

@@ -69,6 +69,9 @@ class Settings(BaseSettings):
     retention_days: int = Field(
         default=90, ge=1, le=36_500, description="what 'clickwise store prune' keeps of impressions and events"
     )
+    job_roots: dict[Name, Path] = Field(
+        default={}, description="name -> folder: where jobs may read and write, as NAME/path; none: no jobs"
+    )
     host: str = Field(default="127.0.0.1", description="the address to listen on")
     port: int = Field(default=8080, ge=0, le=65535, description="the port to listen on; 0 takes any free one")
     threads: int = Field(
@@ -271,7 +274,7 @@ def _known(keys: Iterable[str], where: str, besides: set[str] | None = None) -> 
 
 def _known_variables(environ: Mapping[str, str]) -> None:
     valid = {f"{PREFIX}{key.upper()}" for key in Settings.model_fields if key != "pipelines"}
-    tables = {f"{PREFIX}INDEXES"}
+    tables = {f"{PREFIX}INDEXES", f"{PREFIX}JOB_ROOTS"}
     for variable in sorted(environ):
         if not variable.upper().startswith(PREFIX) or variable.upper() in OTHER_VARIABLES:
             continue

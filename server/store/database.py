@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, exc
 from sqlalchemy.engine import URL, make_url
 
 from index.errors import ClickwiseError, ConflictError, InputError, NotFoundError
-from server.store import schema
+from server.store import rows, schema
 from server.store.records import Erased
 
 _ADVICE = "Write it as sqlite:///path/to/store.db or postgresql://user@host/database."
@@ -81,6 +81,10 @@ class Database(ABC):
     @abstractmethod
     def claim(self, connection: Connection, name: str) -> None:
         """Let nobody else into a transaction that claims this name, before this one has ended."""
+
+    def now_ms(self, connection: Connection) -> int:
+        """The time by which several processes go, in milliseconds of the epoch: the database's, if it has a clock."""
+        return rows.now_ms()
 
     def drop_before(self, ms: int) -> Erased:
         """Remove whole parts of the store that are older than this time, where it has such parts."""

@@ -63,6 +63,10 @@ class Postgres(Database):
     def claim(self, connection: Connection, name: str) -> None:
         connection.execute(_CLAIM, {"name": f"clickwise:{name}"})
 
+    def now_ms(self, connection: Connection) -> int:
+        now = connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp()) * 1000").scalar_one()
+        return int(now)
+
     def drop_before(self, ms: int) -> Erased:
         return self.weeks.drop_before(ms)
 

@@ -10,7 +10,7 @@ from server.store.database import Database
 from server.store.people import DAY_MS, remove
 from server.store.records import Erased
 from server.store.rows import now_ms
-from server.store.tables import events, impressions, queries, rankings, salts
+from server.store.tables import events, impressions, jobs, queries, rankings, salts
 
 _TIMES: Final[dict[str, tuple[Table, ColumnElement[int]]]] = {
     "events": (events, events.c.received_ms),
@@ -23,7 +23,8 @@ _BATCH: Final = 1_000
 
 def prune(database: Database, days: int) -> Erased:
     """Remove what is older than `days` days: every ranking, impression and event by its own time, and a query, with
-    whatever is left of it, when it has no ranking any more. Then the salts that named nobody who is left.
+    whatever is left of it, when it has no ranking any more. Then the salts that named nobody who is left, and jobs that
+    ended before.
 
     Raises UnavailableError where the store cannot be written; asking again goes on where it stopped.
     """
@@ -41,6 +42,7 @@ def prune(database: Database, days: int) -> Erased:
     with database.writing() as connection:
         successor = select(func.max(salts.c.started_ms)).where(salts.c.started_ms <= cutoff).scalar_subquery()
         connection.execute(delete(salts).where(salts.c.started_ms < successor))
+        connection.execute(delete(jobs).where(jobs.c.finished_ms < cutoff))
     database.compact()
     return done
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -106,3 +107,26 @@ salts: Final = Table(
     Column("salt", LargeBinary, nullable=False),
 )
 """The secrets that turn ids into pseudonyms, each from its day on; `server.store.people`."""
+
+jobs: Final = Table(
+    "jobs",
+    METADATA,
+    Column("job_id", _Counted, primary_key=True, autoincrement=True),
+    Column("kind", String, nullable=False),
+    Column("request", Text, nullable=False),  # the JSON of a `server.schemas_jobs` request
+    Column("state", String, nullable=False),  # `server.jobs.queue.State`
+    Column("idempotency_key", String),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("due_ms", BigInteger, nullable=False),  # queued: not before; running: the end of the lease
+    Column("attempts", Integer, nullable=False),
+    Column("worker", String),  # who has the lease
+    Column("cancelling", Boolean, nullable=False),  # somebody wants it to end
+    Column("progress", Text),  # JSON
+    Column("started_ms", BigInteger),
+    Column("finished_ms", BigInteger),
+    Column("result", Text),  # JSON
+    Column("problem", Text),  # JSON {kind, message, advice}: why it failed, or why the last attempt did
+    Index("ix_jobs_state", "state", "due_ms"),
+    Index("ix_jobs_idempotency_key", "idempotency_key", unique=True),
+)
+"""One row per job that was asked for: the queue, and what came of it."""

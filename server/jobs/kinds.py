@@ -1,0 +1,158 @@
+"""What the kinds of jobs do. To add one: its request in `server.schemas_jobs`, a function here."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from index.errors import InputError, NotFoundError
+from index.progress import watched
+from server.jobs.roots import Roots
+from server.schemas_jobs import AnyJob, FitClicksJob, RerankJob, TrainJob
+from server.settings import Settings
+
+Tell: TypeAlias = Callable[[Mapping[str, Any]], None]
+"""Is told how far a job is: a `server.schemas_jobs.JobProgress` as plain values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a kind needs to do a job. Who sets `stop` sends SIGINT as well, for what looks only there."""
+
+    settings: Settings
+    roots: Roots
+    tell: Tell
+    stop: threading.Event
+
+
+class Stopped(Exception):
+    """The job was stopped before its end, and goes on from there when it is begun again."""
+
+
+def check(job: AnyJob, settings: Settings) -> None:
+    """What can be said about a job before it is begun. Raises the errors that it would fail with."""
+    roots = Roots(settings.job_roots)
+    roots.path(job.output, exists=False)
+    roots.path(job.input, exists=True)
+    if isinstance(job, FitClicksJob):
+        from ranking.clicks.models.registry import new
+
+        new(job.model)
+    if isinstance(job, RerankJob):
+        from ranking.config import specs_with
+
+        for place in (job.topics, job.feedback, job.click_model):
+            if place is not None:
+                roots.path(place, exists=True)
+        if job.run is not None:
+            roots.path(job.run, exists=False)
+        _index(job, settings)
+        specs = specs_with(settings.pipelines, str(settings.config))
+        if job.pipeline is not None and job.pipeline not in specs:
+            raise NotFoundError(f"There is no pipeline {job.pipeline!r}.", f"Valid: {', '.join(specs)}.")
+
+
+def perform(job: AnyJob, work: Work) -> dict[str, Any]:
+    """Do a job and return its result. Raises Stopped, and what the kind raises."""
+    try:
+        result: dict[str, Any] = _KINDS[type(job)](job, work)
+    except KeyboardInterrupt:
+        raise Stopped from None
+    return result
+
+
+def _rerank(job: RerankJob, work: Work) -> dict[str, Any]:
+    from ranking.jobs import Job, Report, run
+
+    def told(report: Report) -> None:
+        work.tell(
+            {
+                "stage": report.stage,
+                "done": report.rows if report.stage == "finishing" else report.done,
+                "total": report.rows,
+                "rejected": report.rejected,
+                "per_second": report.rows_per_second,
+                "remaining_s": report.remaining,
+            }
+        )
+
+    def place(name: str | None) -> str:
+        return "" if name is None else str(work.roots.path(name, exists=True))
+
+    options = {
+        "index": str(_index(job, work.settings)),
+        "pipeline": job.pipeline or work.settings.default_pipeline or "",
+        "config": str(work.settings.config) if work.settings.pipelines else "",
+        "topics": place(job.topics),
+        "feedback": place(job.feedback),
+        "click_model": place(job.click_model),
+        "relevant": job.relevant,
+        "limit": job.limit,
+        "stages": job.stages,
+        "exclude_feedback": job.exclude_feedback,
+        "max_rejects": -1 if job.max_rejects is None else job.max_rejects,
+        "run": "" if job.run is None else str(work.roots.path(job.run, exists=False)),
+    }
+    source, target = _ends(job, work)
+    summary = run(Job("rerank", str(source), str(target), options), on_report=told, stop=work.stop)
+    if summary.stopped:
+        raise Stopped
+    return {**summary.as_dict(), "output": job.output}
+
+
+def _fit_clicks(job: FitClicksJob, work: Work) -> dict[str, Any]:
+    from ranking.clicks.log import ClickLog
+    from ranking.clicks.models.base import FitOptions
+    from ranking.clicks.models.fitting import Fitting
+
+    source, target = _ends(job, work)
+    if target.exists() and not (target / "model.json").is_file() and any(target.iterdir()):
+        raise InputError(f"{job.output} is a folder with something else in it.", "Name another output.")
+    work.tell({"stage": "fitting", "done": 0, "total": None})
+    options = FitOptions(iterations=job.iterations, prior=job.prior)
+    outcome = Fitting(ClickLog.open(source), None, job.split).run(job.model, options, None)
+    outcome.fitted.save(target)
+    return {"output": job.output, **outcome.to_json()}
+
+
+def _train(job: TrainJob, work: Work) -> dict[str, Any]:
+    from ranking.learning.runs import Run, run
+    from ranking.learning.supervised import CrossEncoderLearner, Recipe
+
+    source, target = _ends(job, work)
+    shared = {name: getattr(job, name) for name in ("rank", "pairs", "documents", "rate", "seed")}
+    recipe = Recipe(method=job.method, **shared)
+    how = Run((source,), target, steps=job.steps, seed=job.seed, tokens=job.tokens, precision=job.precision)
+
+    def told(stage: str, done: int, total: int | None) -> None:
+        work.tell({"stage": stage.lower(), "done": done, "total": total})
+
+    with watched(told):
+        path = run(how, job.method, recipe, partial(CrossEncoderLearner, recipe=recipe))
+    return {"output": job.output, "model": f"{job.output}/{path.name}", "steps": job.steps}
+
+
+def _ends(job: AnyJob, work: Work) -> tuple[Path, Path]:
+    """Where a job reads and where it writes."""
+    return work.roots.path(job.input, exists=True), work.roots.path(job.output, exists=False)
+
+
+def _index(job: RerankJob, settings: Settings) -> Path:
+    paths = settings.index_paths()
+    name = job.index or settings.default_index or (next(iter(paths)) if len(paths) == 1 else None)
+    if name is None:
+        raise InputError("No index is named, and there is not just one.", f"Name one of {', '.join(paths)}.")
+    if name not in paths:
+        raise NotFoundError(f"There is no index {name!r}.", f"Valid: {', '.join(paths)}.")
+    return paths[name]
+
+
+_KINDS: Final[Mapping[type, Callable[..., dict[str, Any]]]] = {
+    RerankJob: _rerank,
+    FitClicksJob: _fit_clicks,
+    TrainJob: _train,
+}

@@ -1,0 +1,93 @@
+"""Batch jobs: ask for one, see how far it is, cancel it. `clickwise worker` does them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from starlette.responses import Response
+
+from server.access import Guarded
+from server.door import TheDoor, problems
+from server.jobs.kinds import check
+from server.jobs.queue import Queue, Queued, State
+from server.schemas_jobs import ANY_JOB, JobAnswer, JobProblem, JobProgress, JobRequest, JobsAnswer
+
+router = APIRouter(prefix="/v1", tags=["jobs"], route_class=Guarded)
+
+JobId = Annotated[int, Path(ge=1, le=2**53)]
+
+
+@router.post(
+    "/jobs",
+    response_model=JobAnswer,
+    status_code=202,
+    responses={200: {"model": JobAnswer, "description": "Known"}, **problems(400, 404, 409, 413, 422, 503)},
+)
+async def ask(ask: JobRequest, door: TheDoor) -> Response:
+    """Ask for a job (202), or hear of the one that was asked for under the same idempotency key (200).
+
+    It waits until a worker takes it; it is durable when this answers.
+    """
+
+    known = False
+
+    def work() -> JobAnswer:
+        nonlocal known
+        check(ask.job, door.service.settings)
+        job, known = Queue(door.service.store).add(
+            ask.job.kind, ANY_JOB.dump_json(ask.job).decode(), ask.idempotency_key
+        )
+        return _answer(job)
+
+    return await door.answer(work, lambda _: 200 if known else 202)
+
+
+@router.get("/jobs", response_model=JobsAnswer, responses=problems(422, 503))
+async def list_jobs(
+    door: TheDoor,
+    state: Annotated[State | None, Query(description="only jobs in this state")] = None,
+    before: Annotated[int | None, Query(ge=1, le=2**53, description="only jobs with a lower id")] = None,
+    limit: Annotated[int, Query(ge=1, le=100, description="so many at most")] = 20,
+) -> Response:
+    """The newest jobs first."""
+
+    def work() -> JobsAnswer:
+        found = Queue(door.service.store).list(state, before, limit)
+        return JobsAnswer(jobs=[_answer(job) for job in found], next=found[-1].id if len(found) == limit else None)
+
+    return await door.answer(work)
+
+
+@router.get("/jobs/{job_id}", response_model=JobAnswer, responses=problems(404, 422, 503))
+async def job(job_id: JobId, door: TheDoor) -> Response:
+    """One job: its state, how far it is, and what came of it."""
+    return await door.answer(lambda: _answer(Queue(door.service.store).get(job_id)))
+
+
+@router.post("/jobs/{job_id}:cancel", response_model=JobAnswer, responses=problems(404, 409, 422, 503))
+async def cancel(job_id: JobId, door: TheDoor) -> Response:
+    """End a job: at once where it waits, within seconds where it runs (`cancelling` until then)."""
+    return await door.answer(lambda: _answer(Queue(door.service.store).cancel(job_id)))
+
+
+def _answer(job: Queued) -> JobAnswer:
+    return JobAnswer(
+        id=job.id,
+        kind=job.kind,
+        state=job.state,
+        cancelling=job.cancelling and job.state == "running",
+        attempts=job.attempts,
+        created=_time(job.created_ms),
+        started=None if job.started_ms is None else _time(job.started_ms),
+        finished=None if job.finished_ms is None else _time(job.finished_ms),
+        job=ANY_JOB.validate_json(job.request).model_dump(exclude_none=True),
+        progress=None if job.progress is None else JobProgress(**job.progress),
+        result=None if job.result is None else dict(job.result),
+        problem=None if job.problem is None else JobProblem(**job.problem),
+    )
+
+
+def _time(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")

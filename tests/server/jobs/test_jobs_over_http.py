@@ -1,0 +1,112 @@
+"""Jobs from the request to the result: a real service, a real queue, a real worker and its child."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from starlette.testclient import TestClient
+
+from index.index import Index
+from server.jobs.queue import Queue
+from server.jobs.worker import Pace, Worker
+from server.service import Service
+from tests.server.conftest import MakeService, client_of
+from tests.server.jobs.test_kinds import write_rows
+
+JOB = {"kind": "rerank", "input": "data/rows.parquet", "output": "data/ranked", "pipeline": "bm25", "limit": 5}
+
+
+@pytest.fixture
+def service(make_service: MakeService, lexical_index: Index, tmp_path: Path) -> Service:
+    (tmp_path / "data").mkdir()
+    write_rows(tmp_path / "data" / "rows.parquet")
+    (tmp_path / "home" / "indexes").mkdir(parents=True)
+    (tmp_path / "home" / "indexes" / "docs").symlink_to(lexical_index.path)  # where the worker finds it
+    return make_service({"docs": lexical_index}, job_roots={"data": tmp_path / "data"})
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[TestClient]:
+    with client_of(service) as client:
+        yield client
+
+
+def post(client: TestClient, **body: Any) -> dict[str, Any]:
+    answer = client.post("/v1/jobs", json=body)
+    assert answer.status_code == 202, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_from_the_request_to_the_rankings(client: TestClient, service: Service, tmp_path: Path) -> None:
+    asked = post(client, job=JOB, idempotency_key="once")
+    assert (asked["state"], asked["kind"], asked["attempts"]) == ("queued", "rerank", 0)
+    assert asked["job"]["input"] == "data/rows.parquet"
+    again = client.post("/v1/jobs", json={"job": JOB, "idempotency_key": "once"})
+    assert (again.status_code, again.json()["id"]) == (200, asked["id"])
+    worker = Worker(Queue(service.store), service.settings, Pace(poll=0.05, beat=0.05))
+    assert worker.run(threading.Event(), drain=True) == 1
+    done = client.get(f"/v1/jobs/{asked['id']}").json()
+    assert done["state"] == "done", done["problem"]
+    assert done["progress"]["done"] == done["progress"]["total"] == 20
+    assert done["result"]["rows"] == 20
+    assert done["finished"] >= done["started"] >= done["created"]
+    files = sorted((tmp_path / "data" / "ranked").glob("**/*.parquet"))
+    assert sum(pq.read_metadata(file).num_rows for file in files if "_rejects" not in str(file)) > 0
+    ranked = client.post("/v1/search", json={"query": "coffee part 0", "pipeline": "bm25", "limit": 5}).json()
+    rows = [row for file in files for row in pq.read_table(file).to_pylist() if row.get("query_id") == "q0"]
+    assert rows
+    assert ranked["hits"][0]["id"] in str(rows)
+
+
+def test_listing_and_cancelling(client: TestClient) -> None:
+    first, second = (post(client, job={**JOB, "output": f"data/{name}"}) for name in ("one", "two"))
+    page = client.get("/v1/jobs", params={"limit": 1}).json()
+    assert [job["id"] for job in page["jobs"]] == [second["id"]]
+    more = client.get("/v1/jobs", params={"before": page["next"]}).json()
+    assert ([job["id"] for job in more["jobs"]], more["next"]) == ([first["id"]], None)
+    cancelled = client.post(f"/v1/jobs/{first['id']}:cancel")
+    assert (cancelled.status_code, cancelled.json()["state"]) == (200, "cancelled")
+    assert [job["id"] for job in client.get("/v1/jobs", params={"state": "queued"}).json()["jobs"]] == [second["id"]]
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "told"),
+    [
+        ({"input": "data/none"}, 404, "nothing at data/none"),
+        ({"input": "/etc/passwd"}, 422, "no place below a root"),
+        ({"input": "data/../../etc/passwd"}, 422, "no place below a root"),
+        ({"output": "s3://bucket/key"}, 422, "no place below a root"),
+        ({"output": "other/x"}, 404, "no root 'other'"),
+        ({"pipeline": "none"}, 404, "no pipeline 'none'"),
+        ({"index": "none"}, 404, "no index 'none'"),
+        ({"limit": 0}, 422, "`job.rerank.limit`"),
+        ({"nonsense": 1}, 422, "`job.rerank.nonsense`"),
+        ({"kind": "nonsense"}, 422, "`job`"),
+    ],
+)
+def test_what_is_wrong_is_told_at_once(client: TestClient, change: dict[str, Any], status: int, told: str) -> None:
+    answer = client.post("/v1/jobs", json={"job": {**JOB, **change}})
+    assert answer.status_code == status
+    assert told in answer.json()["detail"]
+    assert client.get("/v1/jobs").json()["jobs"] == []
+
+
+def test_unknown_jobs(client: TestClient) -> None:
+    for answer in (client.get("/v1/jobs/7"), client.post("/v1/jobs/7:cancel")):
+        assert answer.status_code == 404
+        assert answer.json()["detail"] == "There is no job 7."
+    assert client.get("/v1/jobs/x").status_code == 422
+    assert client.get("/v1/jobs", params={"state": "x"}).status_code == 422
+
+
+def test_without_roots_there_are_no_jobs(make_service: Callable[..., Service], lexical_index: Index) -> None:
+    with client_of(make_service({"docs": lexical_index})) as client:
+        answer = client.post("/v1/jobs", json={"job": JOB})
+    assert answer.status_code == 409
+    assert "job_roots" in answer.json()["advice"]
