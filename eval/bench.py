@@ -16,8 +16,8 @@ from eval.episodes import Episodes, make_episodes, without
 from eval.store import Store
 from index.errors import InputError, NotFoundError
 from index.generations import generation_path, read_current
+from index.learned import stored_digest
 from index.manifest import Manifest
-from index.metric import stored_digest
 from index.progress import Progress, track
 from index.types import Query
 from ranking.config import specs_with

@@ -11,14 +11,14 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
-from index import generations
+from index import generations, learned
 from index.fields import FieldType
 from index.generations import Current
 from index.lexical import LexicalView, committed_data, open_reader
 from index.lucene_writer import LuceneWriter
 from index.manifest import Manifest
 from index.metric import Metric
-from index.metric import remove as forget_metric
+from index.prior import Prior
 from index.sharded.shard import ShardInfo
 from index.types import Document
 from index.vector_view import GenerationVectors, VectorView
@@ -127,11 +127,12 @@ class Change:
 
     def learn(self, metric: Metric | None) -> None:
         """Keep a learned metric with the generation, or forget the one there is. Durable at once."""
-        with generations.file_errors("the learned metric", self._directory):
-            if metric is None:
-                forget_metric(self._directory)
-            else:
-                metric.save(self._directory)
+        learned.keep(self._directory, metric)
+        self.committed = True
+
+    def learn_prior(self, prior: Prior | None) -> None:
+        """Keep a learned prior with the generation, or forget the one there is. Durable at once."""
+        learned.keep_prior(self._directory, prior)
         self.committed = True
 
     def _writing(self) -> LuceneWriter:

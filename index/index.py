@@ -9,6 +9,7 @@ from copy import copy
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +23,16 @@ from index.generations import Current
 from index.lexical import LexicalQuery
 from index.manifest import Manifest
 from index.metric import Metric
+from index.prior import Prior
 from index.query_vectors import QueryVectors
 from index.sharded.generation import ShardedChange, ShardedGeneration, changing_shards
 from index.sharded.shard import ShardInfo
 from index.sharded.workers import PATIENCE, THREADS
 from index.types import Document, check_id
 from index.view import View
+
+if TYPE_CHECKING:
+    from index.view import Vectors
 
 __all__ = ["LUCENE", "Index", "View", "chunks"]
 CHUNK = 1_024  # documents embedded at a time: enough to sort by length
@@ -165,15 +170,30 @@ class Index:
     def learn(self, metric: Metric | None) -> None:
         """Keep a learned metric with this generation, or forget the one there is. Durable on return.
 
-        Raises ConflictError where another process writes, or where it was learned on other vectors than this index's.
+        A prior goes with it: it was learned on the vectors as they were read before. Raises ConflictError where another
+        process writes, or where it was learned on other vectors than this index's.
         """
         with self._changing() as change:
-            vectors = self._generation.view().vectors
-            if vectors is None:
-                raise InputError(f"The index {self.name!r} has no vectors.", "Build it with an encoder.")
+            vectors = self._own_vectors()
             if metric is not None and metric.space != vectors.space_digest:
                 raise ConflictError("The metric was learned on other vectors.", "Train it on the index as it is now.")
             change.learn(metric)
+
+    def learn_prior(self, prior: Prior | None) -> None:
+        """Keep a learned prior with this generation, or forget the one there is. Durable on return; raises as `learn`
+        does."""
+        with self._changing() as change:
+            vectors = self._own_vectors()
+            if prior is not None and prior.space != vectors.learned_digest:
+                raise ConflictError("The prior was learned on other vectors.", "Train it on the index as it is now.")
+            change.learn_prior(prior)
+
+    def _own_vectors(self) -> Vectors:
+        """The vectors of the newest state, or InputError where it has none."""
+        vectors = self._generation.view().vectors
+        if vectors is None:
+            raise InputError(f"The index {self.name!r} has no vectors.", "Build it with an encoder.")
+        return vectors
 
     def shards(self) -> list[ShardInfo]:
         """What each shard holds; empty for an index that is one whole."""

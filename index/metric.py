@@ -8,22 +8,17 @@ added later have it too, and a rebuild, which makes another space, leaves it beh
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
-from index.errors import ConflictError
-from index.vectors import Single, sync
+from index import kept
+from index.vectors import Single
 
 _FILE = "metric.safetensors"
-_ADVICE = "Train the metric again, or delete the file."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,9 +36,7 @@ class Metric:
     """SHA-256 of the map, hexadecimal: equal digests give equal vectors."""
 
     def __post_init__(self) -> None:
-        content = hashlib.sha256(f"{self.space} {self.matrix.shape!r}".encode())
-        content.update(np.ascontiguousarray(self.matrix, "<f4").tobytes())
-        object.__setattr__(self, "digest", content.hexdigest())
+        object.__setattr__(self, "digest", kept.digest_of(self.space, {"matrix": self.matrix}))
 
     def apply(self, vectors: npt.NDArray[np.floating]) -> Single:
         """Conditioned rows (n, dimension) in the learned space: float32, L2-normalised; zero rows stay zero."""
@@ -56,59 +49,23 @@ class Metric:
 
     def save(self, directory: Path) -> None:
         """Put `metric.safetensors` into a directory, in the place of an older one: durably and at once."""
-        fresh = Path(directory) / f".{_FILE}.new"
-        metadata = {**self.about, "space": self.space, "digest": self.digest}
-        with open(fresh, "wb") as file:
-            file.write(save({"matrix": np.ascontiguousarray(self.matrix, np.float32)}, metadata=metadata))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(fresh, Path(directory) / _FILE)
-        sync(Path(directory))
+        kept.write(Path(directory) / _FILE, self.space, {"matrix": self.matrix}, self.about)
 
     @classmethod
     def load(cls, directory: Path, space: str) -> Metric | None:
-        """Read what `save` wrote, None where nothing was learned.
-
-        Raises ConflictError where the file is damaged, or was learned on another space than that of digest `space`.
-        """
-        path = Path(directory) / _FILE
-        if not path.exists():
-            return None
-        try:
-            with safe_open(path, framework="numpy") as file:
-                about = dict(file.metadata())
-                matrix = file.get_tensor("matrix")
-            learned_on, digest = about.pop("space"), about.pop("digest")
-            metric = cls(matrix, learned_on, about)
-        except (SafetensorError, KeyError, TypeError, ValueError):
-            raise ConflictError(f"The learned metric {path} is damaged.", _ADVICE) from None
-        if metric.digest != digest or not np.isfinite(matrix).all():
-            raise ConflictError(f"The learned metric {path} is damaged.", _ADVICE)
-        if learned_on != space:
-            raise ConflictError(f"The learned metric {path} belongs to other vectors.", _ADVICE)
-        return metric
+        """Read what `save` wrote, None where nothing was learned. Raises as `index.kept.read` does."""
+        found = kept.read(Path(directory) / _FILE, space, "metric")
+        return None if found is None else cls(found[0]["matrix"], space, found[1])
 
 
 def remove(directory: Path) -> bool:
     """Forget the metric of a generation. Gives whether there was one."""
-    path = Path(directory) / _FILE
-    if not path.exists():
-        return False
-    path.unlink()
-    sync(Path(directory))
-    return True
+    return kept.remove(Path(directory) / _FILE)
 
 
 def stored_digest(directory: Path) -> str:
     """The digest of the metric in a generation's folder without reading the map; empty where there is none."""
-    path = Path(directory) / _FILE
-    if not path.exists():
-        return ""
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return str(file.metadata()["digest"])
-    except (SafetensorError, KeyError, TypeError):
-        raise ConflictError(f"The learned metric {path} is damaged.", _ADVICE) from None
+    return kept.stored_digest(Path(directory) / _FILE, "metric")
 
 
 def _unit(rows: Single) -> Single:

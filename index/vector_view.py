@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from index.filters import Filter
+from index.learned import Learned
 from index.lexical import LexicalView
 from index.manifest import Manifest
-from index.metric import Metric
 from index.space import Space
 from index.types import Ranking
 from index.vectors import VectorFile, take
@@ -77,7 +77,8 @@ class VectorView:
         self._vectors, self._lexical, self._rows = vectors, lexical, rows
         self._raw = vectors.raw.open(rows)
         self._conditioned = vectors.conditioned.open(rows)
-        self.metric = Metric.load(vectors.directory, vectors.space.digest)
+        learned = Learned.load(vectors.directory, vectors.space.digest)
+        self.metric, self.prior = learned.metric, learned.prior
         self.dimension = vectors.dimension
 
     def take(self, ids: Sequence[str], space: SpaceName = "conditioned") -> Single:
@@ -93,6 +94,11 @@ class VectorView:
     def space_digest(self) -> str:
         """The digest of the space that the vectors are conditioned by: a metric belongs to one."""
         return self._vectors.space.digest
+
+    @property
+    def learned_digest(self) -> str:
+        """The digest of the learned space: a prior belongs to one."""
+        return self.metric.digest if self.metric else self.space_digest
 
     def learned(self, conditioned: Single) -> Single:
         """Conditioned vectors under the learned metric, or as they are where there is none: shape (n, dimension)."""

@@ -85,7 +85,7 @@ class _Vectors:
         self._texts, self._encoder, self._known = texts, encoder, known
         self._rows: dict[str, Vectors] | None = None
         self.dimension = encoder.dimension
-        self.metric = None
+        self.metric = self.prior = None
 
     def take(self, ids: Sequence[str], space: Space = "raw") -> Vectors:
         """Float32 of shape (n, dimension), L2-normalised: the same in every space; zeros where there is no text."""

@@ -105,9 +105,10 @@ class Pipeline:
 
     @property
     def version(self) -> str:
-        """A short hash of the specification and of the index generation: its manifest and its learned metric."""
+        """A short hash of the specification and of the index generation: its manifest and what was learned on it."""
         vectors = self.index.view().vectors  # another process may have built a new generation
-        learned = vectors.metric.digest if vectors and vectors.metric else ""
+        kept = (vectors.metric, vectors.prior) if vectors else ()
+        learned = " ".join(part.digest for part in kept if part)
         return _digest([self.spec.digest, asdict(self.index.manifest), learned])[:12]
 
     def rank(self, requests: Sequence[Request], context: Context | None = None) -> list[Ranking]:

@@ -15,6 +15,8 @@ from typing import ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from index.errors import InputError
+from index.prior import Prior
 from index.types import Ranking
 from ranking.context import Context, Space, Vectors
 from ranking.contract import Request
@@ -35,14 +37,16 @@ class Probe:
         pooled    w0 = `prior_scale` * (a query + sum p_i x_i) / (a + sum p_i)     the query is one more document
         balanced  w0 = `prior_scale` * (a query + mean of the x_i) / (1 + a)       the query weighs as much as all
 
-    (They agree for one relevant document.) b is free but for a weak prior N(0, 1 / `bias_precision`), which keeps it
+    (They agree for one relevant document.) With `prior` "learned", which needs the space "learned", the index's own
+    prior takes the place of all of this (`index.prior`), and "pooled" where none was learned. b is free but for a weak
+    prior N(0, 1 / `bias_precision`), which keeps it
     finite where all feedback is of one class. Feedback of relevance r and weight s has the log-likelihood
     s (r log p + (1 - r) log (1 - p)) with p = sigmoid(score). Without feedback this is the scaled cosine to the query.
     """
 
     needs_vectors: ClassVar[bool] = True
 
-    prior: Literal["pooled", "balanced"] = "pooled"
+    prior: Literal["pooled", "balanced", "learned"] = "pooled"
     prior_scale: float = number(16.0, low=0.0)
     query_weight: float = number(1.0, low=0.0)
     precision: float = number(0.3, low=1e-3)
@@ -50,16 +54,23 @@ class Probe:
     space: Space = "conditioned"
     depth: int = number(1000, low=1)
 
+    def __post_init__(self) -> None:
+        if self.prior == "learned" and self.space != "learned":
+            raise InputError("A learned prior belongs to the learned space.", 'Write space = "learned" with it.')
+
     def rank(self, requests: Sequence[Request], context: Context) -> list[Ranking]:
         queries = context.query_vectors([request.query for request in requests], self.space)
+        learned = context.vectors.prior if self.prior == "learned" else None
         scorers = [
-            self.fit(query, Examples.of(request.feedback, context, self.space))
+            self.fit(query, Examples.of(request.feedback, context, self.space), learned)
             for query, request in zip(queries, requests, strict=True)
         ]
         return rank_by(scorers, requests, context, space=self.space, depth=self.depth)
 
-    def fit(self, query: Vectors, examples: Examples) -> Linear:
+    def fit(self, query: Vectors, examples: Examples, learned: Prior | None = None) -> Linear:
         """The classifier for one query vector of shape (dimension,)."""
+        if learned is not None:
+            return fit_learned(query, examples, learned, self.bias_precision)
         prior = self.prior_scale * self.prior_mean(query.astype(np.float64), examples)
         return fit_logistic(
             examples.vectors, examples.relevance, examples.weight, prior, self.precision, self.bias_precision
@@ -69,9 +80,33 @@ class Probe:
         """What the prior points to, shape (dimension,), in cosines: `prior_scale` is still to be multiplied in."""
         if self.prior == "balanced":
             return (self.query_weight * query + examples.relevant_mean()) / (1.0 + self.query_weight)
-        relevant = examples.relevant_weight
-        wanted: FloatArray = self.query_weight * query + relevant @ examples.vectors.astype(np.float64)
-        return wanted / max(self.query_weight + float(relevant.sum()), 1e-9)
+        return pooled(query, examples, self.query_weight)
+
+
+def pooled(query: FloatArray, examples: Examples, query_weight: float) -> FloatArray:
+    """The mean of the query, which weighs `query_weight`, and the relevant documents, shape (dimension,)."""
+    relevant = examples.relevant_weight
+    wanted: FloatArray = query_weight * query + relevant @ examples.vectors.astype(np.float64)
+    return wanted / max(query_weight + float(relevant.sum()), 1e-9)
+
+
+def fit_learned(query: Vectors, examples: Examples, learned: Prior, bias_precision: float) -> Linear:
+    """The classifier for one query vector of shape (dimension,), under a prior learned on the index.
+
+    With w = prior + u + F v and u, v ~ N(0, I / precision) the covariance of w is the prior's own: so the problem is
+    that of `fit_logistic` with the features x and F^T x side by side.
+    """
+    factor = learned.factor.astype(np.float64)
+    rows = examples.vectors.astype(np.float64)
+    false_relevant, false_refused = learned.noise
+    relevance = (1.0 - false_relevant) * examples.relevance + false_refused * (1.0 - examples.relevance)
+    weight = examples.relevant_weight + learned.refused_weight * examples.not_relevant_weight
+    prior = learned.scale * pooled(query.astype(np.float64), examples, learned.query_weight)
+    wide = np.concatenate([prior, np.zeros(factor.shape[1])])
+    features = np.concatenate([rows, rows @ factor], axis=1)
+    found = fit_logistic(features, relevance, weight, wide, learned.precision, bias_precision)
+    own, along = np.split(found.direction, [len(prior)])
+    return Linear(own + factor @ along, found.offset)
 
 
 def fit_logistic(

@@ -23,9 +23,10 @@ from index.errors import UnavailableError
 from index.fields import FieldType
 from index.generation import Change, changing
 from index.generations import Current
+from index.learned import Learned, keep, keep_prior
 from index.manifest import Manifest
 from index.metric import Metric
-from index.metric import remove as forget_metric
+from index.prior import Prior
 from index.sharded.asking import Asking
 from index.sharded.reading import Collection, ShardedLexical, ShardedVectors, by_shard
 from index.sharded.shard import Shard, ShardInfo, ShardState, shard_path
@@ -62,9 +63,9 @@ class ShardedGeneration:
                 self._look(self._current, _GLANCE)
             finally:
                 self._lock.release()
-        collection, metric, current = self._newest
+        collection, learned, current = self._newest
         asking = Asking(self._workers, collection.commits, self._patience)
-        vectors = ShardedVectors(self._space, metric, asking) if self._space else None
+        vectors = ShardedVectors(self._space, learned, asking) if self._space else None
         lexical = ShardedLexical(collection, asking)
         return View(current.generation, current.commit, lexical, vectors, collection.fields, asking)
 
@@ -116,9 +117,9 @@ class ShardedGeneration:
                 f"Shard {number} of {len(self._states)} does not come up: {reason}",
                 "Look at its machine and its directory, then open the index again.",
             ) from late[number]
-        metric = Metric.load(self._directory, self._space.digest) if self._space else None
+        learned = Learned.load(self._directory, self._space.digest) if self._space else Learned()
         self._current = current
-        self._newest = (Collection(self.manifest, states), metric, current)
+        self._newest = (Collection(self.manifest, states), learned, current)
         self._late, self._again = bool(late), time.monotonic() + _RETRY
 
 
@@ -172,8 +173,10 @@ class ShardedChange:
         """Keep a learned metric with every shard and with the whole, or forget the one there is."""
         for shard in self._shards:
             shard.learn(metric)
-        with generations.file_errors("the learned metric", self._directory):
-            if metric is None:
-                forget_metric(self._directory)
-            else:
-                metric.save(self._directory)
+        keep(self._directory, metric)
+
+    def learn_prior(self, prior: Prior | None) -> None:
+        """Keep a learned prior, or forget the one there is. With every shard too, so that the pointers tell of it."""
+        for shard in self._shards:
+            shard.learn_prior(prior)
+        keep_prior(self._directory, prior)

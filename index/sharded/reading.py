@@ -17,10 +17,10 @@ import numpy.typing as npt
 
 from index.analysis import Analysis
 from index.filters import Filter
+from index.learned import Learned
 from index.likeness import likeness
 from index.lucene_query import LexicalQuery, QueryBuilder
 from index.manifest import Manifest
-from index.metric import Metric
 from index.sharded.asking import Asking
 from index.sharded.shard import ShardState, shard_of
 from index.snippets import Snippet
@@ -178,19 +178,24 @@ class ShardedLexical:
 class ShardedVectors:
     """What `VectorView` is to a whole index. All shards are conditioned by one space, and scored by one metric."""
 
-    def __init__(self, space: Space, metric: Metric | None, asking: Asking) -> None:
-        self._space, self._asking = space, asking
-        self.metric = metric
+    def __init__(self, space: Space, learned: Learned, asking: Asking) -> None:
+        self._space, self._asking, self._learned = space, asking, learned
+        self.metric, self.prior = learned.metric, learned.prior
         self.dimension = space.dimension
 
     def anew(self, asking: Asking) -> ShardedVectors:
         """The same, asked through another `Asking`."""
-        return ShardedVectors(self._space, self.metric, asking)
+        return ShardedVectors(self._space, self._learned, asking)
 
     @property
     def space_digest(self) -> str:
         """The digest of the space that the vectors are conditioned by: a metric belongs to one."""
         return self._space.digest
+
+    @property
+    def learned_digest(self) -> str:
+        """The digest of the learned space: a prior belongs to one."""
+        return self.metric.digest if self.metric else self.space_digest
 
     def take(self, ids: Sequence[str], space: SpaceName = "conditioned") -> Single:
         """Document vectors, float32 of shape (n, dimension), L2-normalised; zeros where a document has none."""

@@ -1,4 +1,4 @@
-"""The topics of a folder in BEIR layout, as a metric is learned from them."""
+"""The topics of a folder in BEIR layout, as a metric or a prior is learned from them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from index.errors import InputError, NotFoundError
 from index.index import Index
 from index.lexical import LexicalQuery
 from index.progress import track
-from ranking.learning.metric import Topic, Vectors
+from ranking.learning.judged import Topic, Vectors
 
 DEPTH = 200  # how many documents are retrieved per topic: its near misses are among them
 
@@ -47,9 +47,15 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
 
 
 def topics_of(
-    index: Index, queries: Mapping[str, str], qrels: Mapping[str, Mapping[str, int]], relevant: int = 1
+    index: Index,
+    queries: Mapping[str, str],
+    qrels: Mapping[str, Mapping[str, int]],
+    relevant: int = 1,
+    *,
+    learned: bool = False,
 ) -> tuple[Vectors, list[Topic]]:
-    """The conditioned vectors of the documents (n, dimension), and the judged topics with rows that point into them.
+    """The vectors of the documents (n, dimension), and the judged topics with rows that point into them: conditioned
+    ones, or with `learned` as the index's metric moves them.
 
     `relevant` is the least grade that is relevant. Not relevant is what was judged so, and what BM25 retrieves and
     nobody judged. Raises InputError for an index without vectors.
@@ -64,11 +70,13 @@ def topics_of(
     encoded = (
         view.vectors.condition(index.encode(texts)) if texts else np.zeros((0, view.vectors.dimension), np.float32)
     )
+    if learned and len(encoded):
+        encoded = view.vectors.learned(encoded)
     topics = []
     for topic, text, vector in zip(track(named, "Reading topics", len(named)), texts, encoded, strict=True):
         found = view.lexical.search(LexicalQuery(text=text), DEPTH).ids
         topics.append(_topic(vector, found, qrels[topic], place, relevant))
-    return view.vectors.take(ids), topics
+    return view.vectors.take(ids, "learned" if learned else "conditioned"), topics
 
 
 def _topic(

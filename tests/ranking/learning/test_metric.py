@@ -17,8 +17,9 @@ from index.types import Query
 from ranking.config import specs_with
 from ranking.contract import Request
 from ranking.learning.cheap_cli import app
+from ranking.learning.judged import Epoch, Topic, Vectors
 from ranking.learning.judged_topics import read_qrels, read_queries, topics_of
-from ranking.learning.metric import Epoch, MetricTraining, Topic, Vectors, quality, train_metric
+from ranking.learning.metric import MetricTraining, quality, train_metric
 from ranking.pipeline import Pipeline
 from tests.fakes import HashingEncoder
 
@@ -57,11 +58,11 @@ def test_it_learns_which_differences_matter() -> None:
     documents, topics = planted(noise=1.0)
     epochs: list[Epoch] = []
     learned = train_metric(documents, topics, TRAINING, epochs.append)
-    assert learned.confirmed
-    assert learned.learned > learned.plain + 0.1
+    assert learned.gain.confirmed
+    assert learned.gain.learned > learned.gain.plain + 0.1
     assert [epoch.number for epoch in epochs] == [1, 2, 3, 4, 5, 6]
     assert epochs[-1].loss < epochs[0].loss
-    assert learned.learned == pytest.approx(max(epoch.ndcg for epoch in epochs))
+    assert learned.gain.learned == pytest.approx(max(epoch.ndcg for epoch in epochs))
     others, unseen = planted(noise=1.0, seed=1)
     unchanged = np.eye(DIMENSION, dtype=np.float32)
     assert quality(others, unseen, learned.matrix).mean() > quality(others, unseen, unchanged).mean()
@@ -77,7 +78,7 @@ def test_where_nothing_is_to_be_learned_it_is_not_confirmed() -> None:
     documents, topics = planted(noise=1.0)
     random = np.random.default_rng(3)
     guesses = [Topic(topic.query, *np.split(random.permutation(len(documents)), [10])) for topic in topics]
-    assert not train_metric(documents, guesses, TRAINING).confirmed
+    assert not train_metric(documents, guesses, TRAINING).gain.confirmed
 
 
 def test_quality_is_ndcg_of_the_nearest() -> None:
@@ -154,7 +155,7 @@ def test_the_command_keeps_a_metric_that_rankers_then_use(
     plain, version = pipeline.rank([request]), pipeline.version
     assert plain == Pipeline(SPECS["plain"], index).rank([request])
 
-    kept = call([str(index.path), *given, "--force", "--epochs", "2"])
+    kept = call(["metric", str(index.path), *given, "--force", "--epochs", "2"])
     assert kept["kept"]
     assert kept["topics"] + kept["validation_topics"] == 28
     index = Index.open(index.path, encoder=HashingEncoder())
@@ -163,7 +164,7 @@ def test_the_command_keeps_a_metric_that_rankers_then_use(
     assert moved != plain
     assert pipeline.version != version
 
-    assert CliRunner().invoke(app, [str(index.path), "--forget"]).exit_code == 0
+    assert CliRunner().invoke(app, ["metric", str(index.path), "--forget"]).exit_code == 0
     assert pipeline.rank([request]) == plain
     assert pipeline.version == version
 

@@ -1,0 +1,85 @@
+"""What was learned on an index and lies beside its vectors: small files of tensors, written whole or not at all.
+
+Each belongs to the vectors that it was learned on, which `space` names, and is checked against its own digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from index.errors import ConflictError
+from index.vectors import Single, sync
+
+Tensors = Mapping[str, Single]
+
+
+def digest_of(space: str, tensors: Tensors) -> str:
+    """SHA-256, hexadecimal: of the numbers, and of what they were learned on."""
+    content = hashlib.sha256(space.encode())
+    for name in sorted(tensors):
+        content.update(f" {tensors[name].shape!r}".encode())
+        content.update(np.ascontiguousarray(tensors[name], "<f4").tobytes())
+    return content.hexdigest()
+
+
+def write(path: Path, space: str, tensors: Tensors, about: Mapping[str, str]) -> None:
+    """Put the file in the place of an older one: durably and at once."""
+    fresh = path.with_name(f".{path.name}.new")
+    metadata = {**about, "space": space, "digest": digest_of(space, tensors)}
+    with open(fresh, "wb") as file:
+        file.write(save({name: np.ascontiguousarray(t, np.float32) for name, t in tensors.items()}, metadata=metadata))
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(fresh, path)
+    sync(path.parent)
+
+
+def read(path: Path, space: str, what: str) -> tuple[dict[str, Single], dict[str, str]] | None:
+    """The tensors that `write` wrote and what is said about them, None where nothing was learned.
+
+    Raises ConflictError where the file is damaged, or was learned on other vectors than those that `space` names.
+    """
+    if not path.exists():
+        return None
+    advice = f"Train the {what} again, or delete the file."
+    try:
+        with safe_open(path, framework="numpy") as file:
+            about = dict(file.metadata())
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        learned_on, digest = about.pop("space"), about.pop("digest")
+    except (SafetensorError, KeyError, TypeError, ValueError):
+        raise ConflictError(f"The learned {what} {path} is damaged.", advice) from None
+    if digest_of(learned_on, tensors) != digest or not all(np.isfinite(t).all() for t in tensors.values()):
+        raise ConflictError(f"The learned {what} {path} is damaged.", advice)
+    if learned_on != space:
+        raise ConflictError(f"The learned {what} {path} belongs to other vectors.", advice)
+    return tensors, about
+
+
+def remove(path: Path) -> bool:
+    """Forget what was learned. Gives whether there was anything."""
+    if not path.exists():
+        return False
+    path.unlink()
+    sync(path.parent)
+    return True
+
+
+def stored_digest(path: Path, what: str) -> str:
+    """The digest without reading the tensors; empty where there is no such file."""
+    if not path.exists():
+        return ""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return str(file.metadata()["digest"])
+    except (SafetensorError, KeyError, TypeError):
+        raise ConflictError(
+            f"The learned {what} {path} is damaged.", f"Train the {what} again, or delete the file."
+        ) from None

@@ -1,0 +1,145 @@
+"""What learning from an index's own judgements shares: topics, their episodes, and whether a gain is confirmed.
+
+An episode is like what is to be served: k relevant and k refused documents of a topic are its feedback, and the topic's
+other relevant documents have to come before the refused and before random ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from index.errors import InputError
+
+Rows = npt.NDArray[np.int64]
+Vectors = npt.NDArray[np.float32]
+Scores = npt.NDArray[np.floating]
+
+SIZES = (1, 2, 4, 8)  # how many documents of each kind an episode gives
+CUT = 20
+_DISCOUNTS = 1.0 / np.log2(np.arange(2.0, CUT + 2.0))
+_FEWEST = 10  # topics on each side of the division
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Topic:
+    """One query: its vector (dimension,), the rows of its relevant documents, best first where an order is known, and
+    of others, retrieved or judged, that are not relevant, the most alike first."""
+
+    query: Vectors
+    relevant: Rows
+    refused: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Rows of documents: given as relevant, given as refused, to be found, to come after those."""
+
+    given: Rows
+    refused: Rows
+    targets: Rows
+    others: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What one epoch came to: the mean loss, and nDCG@20 on the topics set aside."""
+
+    number: int
+    loss: float
+    ndcg: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """nDCG@20 on the topics set aside without and with what was learned, and the standard error of the difference.
+
+    It is `confirmed` where the gain exceeds two of these.
+    """
+
+    plain: float
+    learned: float
+    error: float
+    topics: int
+    held_out: int
+
+    @classmethod
+    def of(cls, plain: npt.NDArray[np.float64], learned: npt.NDArray[np.float64], topics: int) -> Gain:
+        """From the values of the topics set aside, shape (n,), and how many topics were learned from."""
+        gain = learned - plain
+        error = float(gain.std(ddof=1) / np.sqrt(len(gain)))
+        return cls(float(plain.mean()), float(learned.mean()), error, topics, len(gain))
+
+    @property
+    def confirmed(self) -> bool:
+        return self.learned - self.plain > 2.0 * self.error
+
+
+def divided(topics: Sequence[Topic], share: float, seed: int, what: str) -> tuple[list[Topic], list[Topic]]:
+    """The topics to learn from, and those set aside. Raises InputError where too few have two relevant documents."""
+    usable = [topic for topic in topics if len(topic.relevant) >= 2 and len(topic.refused)]
+    order = np.random.default_rng(seed).permutation(len(usable)).tolist()
+    aside = int(share * len(usable))
+    if aside < _FEWEST or len(usable) - aside < _FEWEST:
+        raise InputError(
+            f"Only {len(usable)} topics have two relevant documents and one that is not, too few to learn a {what}.",
+            f"Judge more, so that at least {_FEWEST} serve to learn and {_FEWEST} to confirm.",
+        )
+    return [usable[i] for i in order[aside:]], [usable[i] for i in order[:aside]]
+
+
+def drawn(topic: Topic, documents: int, targets: int, negatives: int, random: np.random.Generator) -> Drawn:
+    """An episode of a topic, with up to so many targets, retrieved documents and random ones of all `documents`."""
+    relevant = random.permutation(topic.relevant)
+    k = min(int(random.choice(SIZES)), len(relevant) // 2)
+    refused = random.permutation(topic.refused[:CUT])[:k]
+    retrieved = random.permutation(topic.refused)[:negatives]
+    strangers = random.integers(0, documents, negatives)
+    strangers = strangers[~np.isin(strangers, topic.relevant)]
+    others = np.concatenate([retrieved, strangers]).astype(np.int64)
+    return Drawn(relevant[:k], refused, relevant[k : k + targets], others)
+
+
+def mean_ndcg(
+    topics: Sequence[Topic], scores: Callable[[Topic, Rows, Rows], Scores], refusing: bool
+) -> npt.NDArray[np.float64]:
+    """nDCG@20 of the residual collection, per topic the mean over k = 2, 4, 8 as far as the topic allows.
+
+    `scores` gives those of all documents from a topic and its feedback: the first k relevant documents and, where
+    `refusing`, as many refused ones. The feedback is neither ranked nor counted.
+    """
+    values = np.zeros(len(topics))
+    for i, topic in enumerate(topics):
+        found = []
+        for k in sorted({min(k, len(topic.relevant) - 1) for k in SIZES[1:]}):
+            refused = topic.refused[:k] if refusing else topic.refused[:0]
+            found.append(_ndcg(np.array(scores(topic, topic.relevant[:k], refused)), topic.relevant, k, refused))
+        values[i] = np.mean(found)
+    return values
+
+
+def _ndcg(scores: Scores, relevant: Rows, k: int, refused: Rows) -> float:
+    scores[relevant[:k]] = scores[refused] = -np.inf
+    depth = min(CUT, len(scores))
+    best = np.argpartition(-scores, depth - 1)[:depth]
+    best = best[np.argsort(-scores[best], kind="stable")]
+    hits = np.isin(best, relevant[k:])
+    ideal = _DISCOUNTS[: min(CUT, len(relevant) - k)].sum()
+    return float(hits @ _DISCOUNTS[:depth] / ideal)
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Thousands of small products: threads that share each of them mostly wait for each other."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
