@@ -50,6 +50,9 @@ class Metrics:
             buckets=SECONDS,
             registry=to,
         )
+        self._problems = Counter(
+            "clickwise_problems", "Answers that are problems, by kind.", ["route", "kind"], registry=to
+        )
         self.in_progress = Gauge("http_requests_in_progress", "Requests that are worked on or wait.", registry=to)
         self._waited = Histogram(
             "clickwise_queue_duration_seconds", "How long requests waited for a thread.", buckets=SECONDS, registry=to
@@ -76,11 +79,13 @@ class Metrics:
         )
         self._documents = Counter("clickwise_documents_written", "Documents added or replaced.", ["index"], registry=to)
 
-    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """A request is over. `status` 0: its client had gone before there was one."""
+    def answered(self, method: str, route: str, status: int, seconds: float, problem: str | None) -> None:
+        """A request is over. `status` 0: its client had gone before there was one. `problem`: the kind, if it was."""
         method = method if method in METHODS else "other"
         self._requests.labels(method, route, str(status) if status else "gone").inc()
         self._seconds.labels(method, route).observe(seconds)
+        if problem:
+            self._problems.labels(route, problem).inc()
 
     def waited(self, seconds: float) -> None:
         """A request had to wait for a thread."""

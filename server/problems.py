@@ -104,8 +104,11 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
 
 
-def request_id(request: Request) -> str:
-    return str(request.scope.get("state", {}).get("request_id", ""))
+def _answer(request: Request, status: int, kind: str, detail: str, advice: str, **more: Any) -> Response:
+    """The problem as the answer to a request, whose watch is told its kind."""
+    request.state.problem = kind
+    request_id = str(request.scope.get("state", {}).get("request_id", ""))
+    return problem(request_id, status, kind, detail, advice, **more)
 
 
 def _clickwise(request: Request, error: Exception) -> Response:
@@ -118,8 +121,8 @@ def _clickwise(request: Request, error: Exception) -> Response:
     headers = dict(getattr(error, "headers", {}))
     if isinstance(error, OverloadedError):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
-    return problem(
-        request_id(request),
+    return _answer(
+        request,
         error.status,
         error.kind,
         error.message,
@@ -135,11 +138,11 @@ def _validation(request: Request, error: Exception) -> Response:
     faults = error.errors()
     if any(fault["type"] == "json_invalid" for fault in faults):
         reason = f"{faults[0]['ctx']['error']} at character {faults[0]['loc'][-1]}"
-        return problem(request_id(request), 400, "malformed", f"The body is not JSON: {reason}.", "Mend the JSON.")
+        return _answer(request, 400, "malformed", f"The body is not JSON: {reason}.", "Mend the JSON.")
     errors = [_fault(fault_reason(fault), field_name(fault["loc"][1:])) for fault in faults]
     field, detail = errors[0].get("field"), errors[0]["detail"]
-    return problem(
-        request_id(request),
+    return _answer(
+        request,
         422,
         "invalid-input",
         f"`{field}`: {detail}." if field else f"The body cannot be used: {detail}.",
@@ -189,4 +192,4 @@ def _http(request: Request, error: Exception) -> Response:
         413: ("too-large", str(error.detail), "Send less at once, or raise the setting."),
     }
     kind, detail, advice = known.get(error.status_code, ("error", str(error.detail), ADVICE))
-    return problem(request_id(request), error.status_code, kind, detail, advice, headers=error.headers)
+    return _answer(request, error.status_code, kind, detail, advice, headers=error.headers)

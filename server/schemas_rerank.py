@@ -101,6 +101,18 @@ class RerankRequest(_Rerank):
 class EitherRequest(_Rerank):
     """The request of infinity (`documents`) or of text-embeddings-inference (`texts`)."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "query": "how to copy a folder",
+                    "texts": ["Delete a tree.", "Copy a tree of files."],
+                    "return_text": True,
+                }
+            ]
+        }
+    )
+
     documents: Documents | None = None
     texts: Annotated[list[Text], Field(min_length=1, max_length=MOST_TEXTS)] | None = None
     top_n: int | None = TOP

@@ -58,7 +58,7 @@ class Watch:
                         ended(span, scope["method"], seen.route, seen.status)
         finally:
             self.metrics.in_progress.dec()
-            self.metrics.answered(scope["method"], seen.route, seen.status, seen.seconds)
+            self.metrics.answered(scope["method"], seen.route, seen.status, seen.seconds, seen.problem)
             seen.tell(request_id)
 
     def waited(self, seconds: float) -> None:
@@ -104,6 +104,12 @@ class Seen:
         route = self._scope.get("route")
         return str(getattr(route, "path_format", None) or getattr(route, "path", None) or UNMATCHED)
 
+    @property
+    def problem(self) -> str | None:
+        """The kind of the problem that was the answer, if it was one."""
+        kind: str | None = self._scope.get("state", {}).get("problem", "internal" if self.status == 500 else None)
+        return kind
+
     def tell(self, request_id: str) -> None:
         """The line of this request: its route, for paths can hold what belongs to a person."""
         level = logging.DEBUG if self.route in QUIET and self.status < 400 else logging.INFO
@@ -115,10 +121,14 @@ class Seen:
         noted: dict[str, object] = state.get("noted", {})
         method, ms = self._scope["method"], round(1000 * self.seconds, 1)
         where = self.route if self.route != UNMATCHED else quote(self._scope["path"])[:_LONGEST_PATH]
-        extra = fields(method=method, route=where, status=self.status, duration_ms=ms, key=key, **noted)
+        extra = fields(
+            method=method, route=where, status=self.status, duration_ms=ms, key=key, problem=self.problem, **noted
+        )
         line = f"{method} {where} {self.status} {ms} ms"
         if noted.get("query") is not None:
             line += f" {noted['query']!r}"
+        if self.problem:
+            line += f" {self.problem}"
         if key:
             line += f" key {key}"
         log.log(level, "%s (request %s)", line, request_id, extra=extra)

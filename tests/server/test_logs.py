@@ -96,7 +96,8 @@ def test_the_key_by_its_fingerprint(make_service: MakeService, lexical_index: In
         client.get("/v1/indexes", headers={"X-API-Key": "cw_wrong"})
     _, good, bad = read(lines)
     assert (good["key"], good["status"]) == (key.id, 200)
-    assert ("key" in bad, bad["status"]) == (False, 401)
+    assert ("key" in bad, bad["status"], bad["problem"]) == (False, 401, "unauthorized")
+    assert "problem" not in good
     assert text not in lines.getvalue()
     assert "cw_" not in lines.getvalue()
 

@@ -48,6 +48,7 @@ def test_a_search_and_feedback(make_service: MakeService, dense_index: Index) ->
     assert seen["http_requests_total", "POST", "/v1/search", "200"] == 3
     assert seen["http_requests_total", "POST", "/v1/search", "422"] == 1
     assert seen["http_request_duration_seconds_count", "POST", "/v1/search"] == 4
+    assert seen["clickwise_problems_total", "invalid-input", "/v1/search"] == 1
     assert seen["http_requests_in_progress",] == 1  # this one
     for kind in ("first", "again", "page"):
         assert seen["clickwise_searches_total", "dense", kind, "fused"] == 1
