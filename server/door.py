@@ -40,6 +40,7 @@ class House:
     watch: Watch
     service: Service | None = None
     failed: BaseException | None = None
+    leaving: bool = False
     recent: RecentErrors = field(default_factory=RecentErrors)
     guard: Guard = field(init=False)
     health: Health = field(init=False)
@@ -63,6 +64,10 @@ class House:
         if self.service is None:
             raise NotReadyError("The service is warming up.", "Try again in a moment.")
         return self.service
+
+    def leave(self) -> None:
+        """The service is about to end: it answers on, and asks for no more."""
+        self.leaving = True
 
     def close(self) -> None:
         """Finish what is worked on, then let go of everything."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -68,7 +70,9 @@ def serve(
 
 
 def run(settings: Settings, announce: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM. `announce` is called once with the page's address, when the service is warm.
+    """Serve until SIGINT or SIGTERM, and end as `server.leaving` says.
+
+    `announce` is called once with the page's address, when the service is warm.
 
     Raises what kept the service from opening: a missing index, a taken port, a store that cannot be written.
     """
@@ -77,6 +81,7 @@ def run(settings: Settings, announce: Callable[[str], None]) -> None:
 
     from server import logs
     from server.app import create_app
+    from server.leaving import Server, exit_in_order
 
     # Requests run side by side: a product of 1000 x 384 that also spreads over all cores only makes them wait for each
     # other (twice the latency on two busy cores).
@@ -97,7 +102,16 @@ def run(settings: Settings, announce: Callable[[str], None]) -> None:
             server.should_exit = True
 
     application = create_app(settings, on_warm=on_warm)
-    server = uvicorn.Server(uvicorn.Config(application, log_config=None, access_log=False, server_header=False))
+    configuration = uvicorn.Config(
+        application,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=settings.grace_seconds,
+    )
+    server = Server(configuration, settings.drain_seconds, application.state.house.leave)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, exit_in_order)
     try:
         server.run(sockets=[listener])
     except KeyboardInterrupt:

@@ -138,6 +138,15 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="warning", description="how much is logged; from info on, a line per request"
     )
+    drain_seconds: float = Field(
+        default=1.0,
+        ge=0,
+        le=600,
+        description="seconds after SIGTERM in which /readyz says 503 and all else is answered",
+    )
+    grace_seconds: int = Field(
+        default=30, ge=1, le=3_600, description="seconds that requests have to finish when the service ends"
+    )
     log_format: Literal["text", "json"] = Field(default="text", description="lines of text, or one JSON object a line")
     log_queries: bool = Field(default=False, description="tell in the line of a search what was searched for")
     traces: str | None = Field(

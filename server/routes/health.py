@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from server.access import Guarded
 from server.door import TheHouse, problems
+from server.problems import NotReadyError
 from server.schemas_operation import HealthAnswer, ReadyAnswer
 
 router = APIRouter(tags=["health"], route_class=Guarded)
@@ -26,5 +27,7 @@ async def livez() -> HealthAnswer:
 @router.get("/readyz", responses=problems(503))
 async def readyz(house: TheHouse) -> ReadyAnswer:
     """The indexes are open and warm, the store can be written, the models work: send requests only while this holds."""
+    if house.leaving:
+        raise NotReadyError("The service is about to end.", "Send requests elsewhere, or wait until it is back.")
     checks = await house.health.check(house.ready())
     return ReadyAnswer(status="ready", checks=dict.fromkeys(checks, "ok"))

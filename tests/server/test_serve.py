@@ -56,6 +56,32 @@ def test_from_ready_to_ctrl_c(lexical_index: Index, tmp_path: Path) -> None:
         assert store.query(answer["query_id"]).text == "espresso"
 
 
+def test_sigterm_finishes_what_has_begun_and_exits_with_zero(lexical_index: Index, tmp_path: Path) -> None:
+    """/readyz says 503 at once while all else is answered; what was acknowledged until the end is there."""
+    with serving(lexical_index, tmp_path / "home", "--json") as (server, line):
+        url = json.loads(line)["url"]
+        acknowledged = [httpx.post(f"{url}v1/search", json={"query": "espresso"}).json()["query_id"]]
+        assert httpx.get(f"{url}readyz").status_code == 200
+        server.send_signal(signal.SIGTERM)
+        refused = 0
+        with httpx.Client(base_url=url, timeout=30) as client:
+            while server.poll() is None and not refused:
+                try:
+                    ready = client.get("readyz")
+                    if ready.status_code == 503:
+                        assert "about to end" in ready.json()["detail"]
+                        answer = client.post("v1/search", json={"query": "espresso"})
+                        assert answer.status_code == 200
+                        acknowledged.append(answer.json()["query_id"])
+                except httpx.TransportError:
+                    refused += 1
+        out, err = server.communicate(timeout=60)
+        assert (server.returncode, out, err) == (0, "", "")
+    assert len(acknowledged) > 1
+    with closing(Store.open(f"sqlite:///{tmp_path / 'home' / 'store.db'}")) as store:
+        assert [store.query(query_id).text for query_id in acknowledged] == ["espresso"] * len(acknowledged)
+
+
 @pytest.mark.kill
 def test_what_it_acknowledged_survives_sigkill(lexical_index: Index, tmp_path: Path) -> None:
     with serving(lexical_index, tmp_path / "home", "--json") as (server, line):

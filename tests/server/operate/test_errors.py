@@ -15,7 +15,7 @@ from server.service import Service
 def test_failed_answers_are_kept_with_their_request(
     own: Service, own_client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_: object) -> None:
+    def fail(*_: object) -> None:
         raise UnavailableError("The disk is full.", "Make room.")
 
     own_client.get("/v1/documents/nope")  # the client's own mistake
