@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from index.build import BuildOptions, build_index
 from index.index import Index
 from index.types import Document
 from tests.fakes import HashingEncoder
+from tests.ray_cluster import two_nodes
 
 # No test fails because the machine is busy.
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -79,6 +80,13 @@ def new_index(tmp_path: Path, corpus: list[Document], encoder: HashingEncoder) -
         return Index.open(tmp_path / name, encoder=own)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[str]:
+    """The address of a Ray cluster of two nodes; skips where Ray is not installed."""
+    with two_nodes() as address:
+        yield address
 
 
 @pytest.fixture(scope="session")
