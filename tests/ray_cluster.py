@@ -26,7 +26,7 @@ def two_nodes() -> Iterator[str]:
 
     cluster = Cluster(initialize_head=True, head_node_args=NODE)
     try:
-        cluster.add_node(**NODE)
+        cluster.add_node(**NODE, num_gpus=1)  # a GPU by name only
         ray = connected(cluster.address)
         yield cluster.address
         ray.shutdown()

@@ -9,7 +9,8 @@ A **Job** says what is to be done: its kind, where its input and its output are,
 
 Whoever watches or stops it (the command line, a worker of the server's queue) hands in `on_report`, which is called
 with a `Report`, and `stop`, a `threading.Event`. A stopped, failed or killed job goes on where it was when it is run
-again. `LocalEngine` of `ranking.jobs.local` has processes of its own work on it.
+again. `LocalEngine` of `ranking.jobs.local` has processes of its own work on it, `RayEngine` those of a
+cluster.
 
 **How it works.** `ranking/jobs/kinds.py` names the module of each kind, whose `plan(job)` gives a `Plan`: the facts
 that decide the output, the parts, the `Task` that workers carry out and what comes after the last part. A `Part` is a

@@ -12,7 +12,7 @@ import typer
 from ranking.jobs.engine import Engine
 from ranking.jobs.job import Job, Report, Summary
 
-EngineName = Annotated[str, typer.Option("--engine", help="Where to work: local (processes) or in-process.")]
+EngineName = Annotated[str, typer.Option("--engine", help="Where: local (processes), in-process, ray or ray:ADDRESS.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes. [default: after cores and memory]")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads of each worker. [default: the cores there are left]")]
 MaxRejects = Annotated[

@@ -153,7 +153,7 @@ class _Crew:
 def _work(connection: Connection, task: Task, threads: int) -> None:
     """What a worker process does: parts come in, what came of them goes out, until the other side is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to everybody; the other side ends us
-    _use_threads(threads)
+    use_threads(threads)
     try:
         worker = task.open()
         connection.send(("ready", None))
@@ -168,7 +168,7 @@ def _work(connection: Connection, task: Task, threads: int) -> None:
         connection.send(("failed", RuntimeError(f"A worker failed:\n{traceback.format_exc()}")))
 
 
-def _use_threads(threads: int) -> None:
+def use_threads(threads: int) -> None:
     """Have numerical libraries compute on so many cores: those loaded already, and those to come."""
     from threadpoolctl import threadpool_limits
 

@@ -17,9 +17,7 @@ from tests.index.sharded.made import generated, queries, same
 from tests.index.sharded.test_workers import Counter
 
 
-def test_shards_are_built_and_searched_on_the_nodes(
-    ray_cluster: str, tmp_path: Path, encoder: HashingEncoder
-) -> None:
+def test_shards_are_built_and_searched_on_the_nodes(ray_cluster: str, tmp_path: Path, encoder: HashingEncoder) -> None:
     documents, engine = generated(120), f"ray:{ray_cluster}"
     build_index(tmp_path / "whole", documents, encoder=encoder)
     build_index(tmp_path / "two", documents, BuildOptions(shards=2), encoder=encoder, engine=engine)
