@@ -11,6 +11,7 @@ import platform
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from index.errors import ClickwiseError
+from index.errors import ClickwiseError, NotFoundError
 from server.settings import Settings, load_settings
 
 Status = Literal["ok", "warning", "problem"]
@@ -107,7 +108,7 @@ def models(settings: Settings) -> Iterator[Check]:
 
 
 def store(settings: Settings) -> Iterator[Check]:
-    """SQLite, where impressions and events go."""
+    """Where impressions and events go: SQLite, and the store itself where there is one."""
     fits = sqlite3.sqlite_version_info >= MINIMUM_SQLITE
     wanted = ".".join(map(str, MINIMUM_SQLITE))
     yield Check(
@@ -116,6 +117,21 @@ def store(settings: Settings) -> Iterator[Check]:
         sqlite3.sqlite_version if fits else f"{sqlite3.sqlite_version} is older than {wanted}",
         "" if fits else "Use a newer Python, or name another database with CLICKWISE_STORE_URL.",
     )
+    from server.store import schema
+    from server.store.database import database_at
+
+    try:
+        with closing(database_at(settings.store_address, missing_ok=False)) as database:
+            with database.reading() as connection:
+                found = schema.revision(connection)
+            schema.check(found, database.where)
+    except NotFoundError:
+        return  # nothing has been recorded yet
+    except ClickwiseError as problem:
+        yield Check("Store", "problem", problem.message, problem.advice)
+        return
+    mend = "" if found == schema.NEWEST else "Run clickwise store migrate; the server does so too when it starts."
+    yield Check("Store", "warning" if mend else "ok", f"{database.where}, schema {found or 'of an old version'}", mend)
 
 
 def disk(settings: Settings) -> Iterator[Check]:

@@ -17,6 +17,7 @@ _EXAMPLES: Final[list[JsonValue]] = [
         "job": {"kind": "rerank", "input": "data/rows.parquet", "output": "data/ranked", "pipeline": "fused"},
         "idempotency_key": "nightly-2026-11-27",
     },
+    {"job": {"kind": "embed", "input": "data/corpus.jsonl", "output": "data/vectors"}},
     {"job": {"kind": "fit-clicks", "input": "data/log", "output": "data/click-model", "model": "pbm"}},
     {"job": {"kind": "train", "input": "data/tasks.parquet", "output": "data/model", "steps": 2000}},
 ]
@@ -39,6 +40,21 @@ class RerankJob(Body):
     exclude_feedback: bool = Field(default=False, description="leave documents with feedback out of the rankings")
     max_rejects: int | None = Field(default=None, ge=0, description="rows that may be rejected; any number")
     run: Place | None = Field(default=None, description="the rankings as a TREC run, too")
+
+
+class EmbedJob(Body):
+    """Turn a corpus into vectors, as `clickwise embed` does; into an output that is there already, only what is new."""
+
+    kind: Literal["embed"]
+    input: Place
+    output: Place
+    index: ShortText | None = Field(
+        default=None, description="with the encoder of this index; with the packaged one where left out"
+    )
+    format: ShortText | None = Field(default=None, description="of the corpus; by its names where left out")
+    columns: list[ShortText] = Field(default=[], max_length=100, description="NAME=COLUMN, for tables")
+    partitions: int = Field(default=64, ge=1, le=99_999, description="files of the output")
+    max_rejects: int | None = Field(default=None, ge=0, description="records that may be rejected; any number")
 
 
 class FitClicksJob(Body):
@@ -70,7 +86,7 @@ class TrainJob(Body):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
 
 
-AnyJob: TypeAlias = RerankJob | FitClicksJob | TrainJob
+AnyJob: TypeAlias = RerankJob | EmbedJob | FitClicksJob | TrainJob
 ANY_JOB: Final[TypeAdapter[AnyJob]] = TypeAdapter(Annotated[AnyJob, Field(discriminator="kind")])
 
 

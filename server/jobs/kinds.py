@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Final, TypeAlias
 from index.errors import InputError, NotFoundError
 from index.progress import watched
 from server.jobs.roots import Roots
-from server.schemas_jobs import AnyJob, FitClicksJob, RerankJob, TrainJob
+from server.schemas_jobs import AnyJob, EmbedJob, FitClicksJob, RerankJob, TrainJob
 from server.settings import Settings
 
 Tell: TypeAlias = Callable[[Mapping[str, Any]], None]
@@ -38,6 +39,8 @@ def check(job: AnyJob, settings: Settings) -> None:
     roots = Roots(settings.job_roots)
     roots.path(job.output, exists=False)
     roots.path(job.input, exists=True)
+    if isinstance(job, EmbedJob) and job.index is not None:
+        _index(job.index, settings)
     if isinstance(job, FitClicksJob):
         from ranking.clicks.models.registry import new
 
@@ -50,7 +53,7 @@ def check(job: AnyJob, settings: Settings) -> None:
                 roots.path(place, exists=True)
         if job.run is not None:
             roots.path(job.run, exists=False)
-        _index(job, settings)
+        _index(job.index, settings)
         specs = specs_with(settings.pipelines, str(settings.config))
         if job.pipeline is not None and job.pipeline not in specs:
             raise NotFoundError(f"There is no pipeline {job.pipeline!r}.", f"Valid: {', '.join(specs)}.")
@@ -66,6 +69,46 @@ def perform(job: AnyJob, work: Work) -> dict[str, Any]:
 
 
 def _rerank(job: RerankJob, work: Work) -> dict[str, Any]:
+    def place(name: str | None) -> str:
+        return "" if name is None else str(work.roots.path(name, exists=True))
+
+    options = {
+        "index": str(_index(job.index, work.settings)),
+        "pipeline": job.pipeline or work.settings.default_pipeline or "",
+        "config": str(work.settings.config) if work.settings.pipelines else "",
+        "topics": place(job.topics),
+        "feedback": place(job.feedback),
+        "click_model": place(job.click_model),
+        "relevant": job.relevant,
+        "limit": job.limit,
+        "stages": job.stages,
+        "exclude_feedback": job.exclude_feedback,
+        "max_rejects": -1 if job.max_rejects is None else job.max_rejects,
+        "run": "" if job.run is None else str(work.roots.path(job.run, exists=False)),
+    }
+    return _batch(job, options, work)
+
+
+def _embed(job: EmbedJob, work: Work) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "format": job.format or "",
+        "columns": tuple(job.columns),
+        "partitions": job.partitions,
+        "max_rejects": -1 if job.max_rejects is None else job.max_rejects,
+    }
+    if job.index is not None:
+        from index.index import Index
+
+        with closing(Index.open(_index(job.index, work.settings))) as index:
+            encoder = index.manifest.encoder
+        if encoder is None:
+            raise InputError(f"The index {job.index!r} has no vectors.", "Name one that has, or leave out `index`.")
+        options |= {"encoder": encoder.name, "max_tokens": encoder.max_tokens}
+    return _batch(job, options, work)
+
+
+def _batch(job: RerankJob | EmbedJob, options: Mapping[str, Any], work: Work) -> dict[str, Any]:
+    """Do a job of `ranking.jobs`."""
     from ranking.jobs import Job, Report, run
 
     def told(report: Report) -> None:
@@ -80,25 +123,8 @@ def _rerank(job: RerankJob, work: Work) -> dict[str, Any]:
             }
         )
 
-    def place(name: str | None) -> str:
-        return "" if name is None else str(work.roots.path(name, exists=True))
-
-    options = {
-        "index": str(_index(job, work.settings)),
-        "pipeline": job.pipeline or work.settings.default_pipeline or "",
-        "config": str(work.settings.config) if work.settings.pipelines else "",
-        "topics": place(job.topics),
-        "feedback": place(job.feedback),
-        "click_model": place(job.click_model),
-        "relevant": job.relevant,
-        "limit": job.limit,
-        "stages": job.stages,
-        "exclude_feedback": job.exclude_feedback,
-        "max_rejects": -1 if job.max_rejects is None else job.max_rejects,
-        "run": "" if job.run is None else str(work.roots.path(job.run, exists=False)),
-    }
     source, target = _ends(job, work)
-    summary = run(Job("rerank", str(source), str(target), options), on_report=told, stop=work.stop)
+    summary = run(Job(job.kind, str(source), str(target), options), on_report=told, stop=work.stop)
     if summary.stopped:
         raise Stopped
     return {**summary.as_dict(), "output": job.output}
@@ -141,9 +167,9 @@ def _ends(job: AnyJob, work: Work) -> tuple[Path, Path]:
     return work.roots.path(job.input, exists=True), work.roots.path(job.output, exists=False)
 
 
-def _index(job: RerankJob, settings: Settings) -> Path:
+def _index(named: str | None, settings: Settings) -> Path:
     paths = settings.index_paths()
-    name = job.index or settings.default_index or (next(iter(paths)) if len(paths) == 1 else None)
+    name = named or settings.default_index or (next(iter(paths)) if len(paths) == 1 else None)
     if name is None:
         raise InputError("No index is named, and there is not just one.", f"Name one of {', '.join(paths)}.")
     if name not in paths:
@@ -153,6 +179,7 @@ def _index(job: RerankJob, settings: Settings) -> Path:
 
 _KINDS: Final[Mapping[type, Callable[..., dict[str, Any]]]] = {
     RerankJob: _rerank,
+    EmbedJob: _embed,
     FitClicksJob: _fit_clicks,
     TrainJob: _train,
 }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from index.types import Document
 from server import cli, doctor
 from server.doctor import Check
 from server.settings import Settings, load_settings
+from server.store import Store
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +87,26 @@ def test_an_old_sqlite_is_a_problem(settings: Settings, monkeypatch: pytest.Monk
     monkeypatch.setattr(doctor.sqlite3, "sqlite_version_info", (3, 20, 0))
     (check,) = doctor.store(settings)
     assert (check.status, "CLICKWISE_STORE_URL" in check.advice) == ("problem", True)
+
+
+def test_the_store_is_looked_at_where_there_is_one(tmp_path: Path) -> None:
+    def found(url: str) -> list[Check]:
+        return [check for check in doctor.store(Settings(store_url=url)) if check.name == "Store"]
+
+    url = f"sqlite:///{tmp_path}/store.db"
+    assert found(url) == []
+    Store.open(url).close()
+    (check,) = found(url)
+    assert (check.status, check.advice) == ("ok", "")
+    with closing(sqlite3.connect(tmp_path / "store.db")) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    (check,) = found(url)
+    assert check.status == "warning"
+    assert "clickwise store migrate" in check.advice
+    (check,) = found(f"postgresql://me:secret@/none?host={tmp_path}")
+    assert check.status == "problem"
+    assert "cannot be reached" in check.detail
+    assert "secret" not in check.detail
 
 
 @pytest.mark.parametrize(("free", "status"), [(50 << 30, "ok"), (1 << 30, "warning"), (1 << 20, "problem")])

@@ -73,6 +73,19 @@ def test_rerank(does: Callable[..., dict[str, Any]], told: list[Mapping[str, Any
     assert does(**job, run="data/out.trec")["resumed"] == 20  # it is done already
 
 
+def test_embed(does: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    texts = {"a": "A pot of tea.", "b": "Wind in the sails."}
+    lines = [json.dumps({"_id": name, "title": "", "text": text}) for name, text in texts.items()]
+    (tmp_path / "data" / "corpus.jsonl").write_text("\n".join(lines))
+    job = {"kind": "embed", "input": "data/corpus.jsonl", "output": "data/vectors", "partitions": 1}
+    assert does(**job)["counts"] == {"embedded": 2, "reused": 0}
+    assert sorted(pq.read_table(tmp_path / "data" / "vectors")["id"].to_pylist()) == ["a", "b"]
+    with pytest.raises(InputError, match="'docs' has no vectors"):
+        does(**job, index="docs")
+    with pytest.raises(NotFoundError, match="no index 'none'"):
+        does(**job, index="none")
+
+
 def test_fit_clicks(does: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     pages = [
         Page(f"p{number}", f"q{number % 5}", ["a", "b", "c"], events=[Event("abc"[number % 3 and number % 2])])
