@@ -83,11 +83,12 @@ class Peer:
 def environment(folder: Path) -> Path:
     """The interpreter of an environment in a folder that has clax-models; made with venv and pip if it is not there."""
     python = folder / "bin" / "python"
-    if subprocess.run([str(python), "-c", "import clax"], capture_output=True).returncode if python.exists() else True:
+    there = [str(python), "-c", "import clax"]
+    if not python.exists() or subprocess.run(there, capture_output=True, check=False).returncode:
         say(f"installing {', '.join(PINS)} into {folder}")
         venv.create(folder, with_pip=True)
         install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PINS]
-        if subprocess.run(install, stdout=sys.stderr).returncode:
+        if subprocess.run(install, stdout=sys.stderr, check=False).returncode:
             sys.exit(f"clax-models could not be installed into {folder}.")
     return python
 

@@ -176,7 +176,7 @@ def produced(kind: str, train: Judged, test: Judged, random: np.random.Generator
 
 def fits(
     train: Judged, log: Sessions, truth: Bias, wanted: dict[str, Row], seed: int
-) -> Iterator[tuple[str, Fitted, float]]:
+) -> Iterator[tuple[str, Fitted[FeatureScorer], float]]:
     """(name, fitted, CPU seconds) of each line. The estimated propensities are those of the two-tower line."""
     estimated: Bias | None = None
     for name, row in wanted.items():

@@ -12,10 +12,10 @@ import typer
 from index.errors import InputError
 
 if TYPE_CHECKING:
-    from ranking.clicks.ltr.bias import Bias
     from ranking.clicks.ltr.choice import Chosen
-    from ranking.clicks.ltr.features import Features, Judged
+    from ranking.clicks.ltr.features import Judged
     from ranking.clicks.ltr.fit import Fitted, Recipe
+    from ranking.clicks.ltr.scorers import FeatureScorer
     from ranking.clicks.sessions import Sessions
 
 
@@ -50,7 +50,7 @@ def ltr(
     randomised: Annotated[
         list[str],
         typer.Option(metavar="ARM", help="An arm of the log whose pages were shuffled: for comparing; repeatable."),
-    ] = [],  # noqa: B006 - Typer copies it
+    ] = [],
     shuffled_ranks: Annotated[
         int | None, typer.Option(min=2, help="How many of the first ranks that arm shuffles. [default: all]")
     ] = None,
@@ -94,13 +94,14 @@ def ltr(
     from index.progress import Progress
     from ranking.clicks.ltr.choice import choose
     from ranking.clicks.ltr.fit import Recipe, fit
-    from ranking.clicks.ltr.objectives.registry import OBJECTIVES
+    from ranking.clicks.ltr.logged import bias_of, divided, read_pages
+    from ranking.clicks.ltr.objectives.registry import check_name
+    from ranking.clicks.ltr.reporting import lines, reported
     from ranking.clicks.ltr.svmrank import read_svmrank
     from ranking.clicks.ltr.training import Options
 
     name = debiased if objective == "auto" else objective
-    if name not in OBJECTIVES:
-        raise InputError(f"There is no objective {name!r}.", f"Choose auto or one of: {', '.join(OBJECTIVES)}.")
+    check_name(name)
     if (log is None) == (simulate is None):
         raise InputError("Clicks come from --log or from --simulate.", "Give one of them.")
     judged = read_svmrank(train)
@@ -110,7 +111,8 @@ def ltr(
         pages, traffic, facts = _simulated(judged, simulate.value, sessions, seed)
     else:
         assert log is not None
-        pages, traffic, facts = _logged(log, judged.features, randomised, shuffled_ranks)
+        found = divided(*read_pages(log), judged.features, randomised, shuffled_ranks)
+        pages, traffic, facts = found.pages, found.traffic, found.facts
     recipe = Recipe(
         name,
         scorer.value,
@@ -122,9 +124,9 @@ def ltr(
         evened=evened,
         options=Options(epochs, batch, rate, patience=patience, seed=seed),
     )
-    bias = None if propensities is None else _bias(propensities, pages)
+    bias = None if propensities is None else bias_of(propensities, pages)
     matrix = judged.features.matrix
-    chosen: Chosen | None = None
+    chosen: Chosen[FeatureScorer] | None = None
     try:
         with Progress("Training epochs") as progress:
 
@@ -141,56 +143,12 @@ def ltr(
         advice = "The same command goes on after the last epoch." if out else "With --out it could go on."
         typer.echo(f"Interrupted. {advice}", err=True)
         raise typer.Exit(130) from None
-    report = _report(fitted, use, chosen, tested, objective, facts)
+    report = reported(fitted, use, chosen, objective, facts, _graded(fitted, tested))
     if out is not None:
         for each in fitted:
             _save(each, out / each.recipe.objective, report)
         _save(use, out, report)
-    typer.echo(json.dumps(report, ensure_ascii=False) if as_json else "\n".join(_lines(report, out)))
-
-
-def _logged(
-    path: Path, features: Features, randomised: list[str], shuffled_ranks: int | None
-) -> tuple[Sessions, Sessions | None, dict[str, Any]]:
-    """Pages for training, pages of the shuffled arms for comparing, and what to say about the log."""
-    import numpy as np
-
-    from ranking.clicks.codes import sessions
-    from ranking.clicks.log import ClickLog
-    from ranking.clicks.ltr.features import locate_rows
-    from ranking.clicks.sessions import Vocabulary, joined
-
-    vocabulary = Vocabulary()
-    parts = list(sessions(ClickLog.open(path), vocabulary))
-    if not parts:
-        raise InputError(f"The click log {path} has no pages.", "Check the path.")
-    found = locate_rows(joined(parts), vocabulary, features)
-    pages = found.sessions
-    facts: dict[str, Any] = {
-        "pages": len(pages),
-        "unknown_pages": found.unknown_pages,
-        "unknown_documents": found.unknown_documents,
-    }
-    missing = set(randomised) - set(pages.arms)
-    if missing:
-        known = ", ".join(name or "(no name)" for name in pages.arms)
-        raise InputError(f"The log has no arm {sorted(missing)[0]!r}.", f"Its arms: {known}.")
-    if not randomised:
-        return pages, None, facts
-    shuffled = np.isin(pages.arm, [pages.arms.index(name) for name in randomised])
-    if shuffled.all():
-        raise InputError("All pages of the log are of the shuffled arms.", "Leave pages for training.")
-    traffic = pages.take(shuffled)
-    if shuffled_ranks is not None:
-        traffic = _cut(traffic, shuffled_ranks)
-    return pages.take(~shuffled), traffic, facts | {"shuffled_pages": len(traffic)}
-
-
-def _cut(pages: Sessions, ranks: int) -> Sessions:
-    """The first ranks of the pages."""
-    from dataclasses import replace
-
-    return replace(pages, pair=pages.pair[:, :ranks], clicks=pages.clicks[:, :ranks])
+    typer.echo(json.dumps(report, ensure_ascii=False) if as_json else "\n".join(lines(report, out)))
 
 
 def _simulated(judged: Judged, behaviour: str, count: int, seed: int) -> tuple[Sessions, Sessions, dict[str, Any]]:
@@ -208,58 +166,27 @@ def _simulated(judged: Judged, behaviour: str, count: int, seed: int) -> tuple[S
     return pages, traffic, {"pages": count, "simulated": behaviour, "shuffled_pages": count}
 
 
-def _bias(path: Path, pages: Sessions) -> Bias:
-    """The bias of a file of propensities, a row for each surface of the pages where it has several curves."""
-    import numpy as np
-
-    from ranking.clicks.ltr.bias import Bias
-    from ranking.clicks.propensity import Propensities
-
-    found = Propensities.load(path)
-    surfaces = pages.surfaces if len(found.curves) > 1 else (found.curves[0].surface,)
-    curves = [found.curve(name).propensity for name in surfaces]
-    shortest = min(map(len, curves))
-    table = np.array([curve[:shortest] for curve in curves])
-    # A curve is known up to its scale; an examination more likely than at rank 1 takes the 1.
-    return Bias.of(table / table.max(axis=1, keepdims=True))
-
-
 def _sizes(text: str) -> tuple[int, ...]:
     if not all(part.isdecimal() and 0 < int(part) <= 65_536 for part in text.split(",")):
         raise InputError(f"--hidden {text} names no sizes.", "Write it as 64,32.")
     return tuple(int(part) for part in text.split(","))
 
 
-def _report(
-    fitted: list[Fitted], use: Fitted, chosen: Chosen | None, tested: Judged | None, asked: str, facts: dict[str, Any]
-) -> dict[str, Any]:
-    models = {each.recipe.objective: _described(each, tested) for each in fitted}
-    report: dict[str, Any] = {"objective": use.recipe.objective, "asked": asked, "log": facts, "models": models}
-    if chosen is not None:
-        report["verdict"] = None if chosen.verdict is None else chosen.verdict.to_json()
-    return report
-
-
-def _described(each: Fitted, tested: Judged | None) -> dict[str, Any]:
+def _graded(fitted: list[Fitted[FeatureScorer]], tested: Judged | None) -> dict[str, float | None]:
+    """nDCG@10 of each ranker on judged pairs."""
     from ranking.clicks.ltr.measures import ndcg
     from ranking.clicks.ltr.model import Model
 
-    best, bias = each.trained.best, each.believed
-    about: dict[str, Any] = {
-        "epochs": each.trained.epochs,
-        "stopped": each.trained.stopped,
-        "best_epoch": best.epoch,
-        "held_out": best.held_out,
-        "bias": None if bias is None else bias.to_json(),
+    if tested is None:
+        return {}
+    values = {
+        each.recipe.objective: ndcg(tested, Model(each.scorer.network).predict(tested.features.matrix))
+        for each in fitted
     }
-    if tested is not None:
-        scores = Model(each.scorer.network).predict(tested.features.matrix)
-        values = ndcg(tested, scores)
-        about["ndcg@10"] = float(values.mean()) if len(values) else None
-    return about
+    return {name: float(value.mean()) if len(value) else None for name, value in values.items()}
 
 
-def _save(each: Fitted, directory: Path, report: dict[str, Any]) -> None:
+def _save(each: Fitted[FeatureScorer], directory: Path, report: dict[str, Any]) -> None:
     from ranking.clicks.ltr.model import Model
 
     name = each.recipe.objective
@@ -270,28 +197,3 @@ def _plain(recipe: Recipe) -> dict[str, Any]:
     from dataclasses import asdict
 
     return asdict(recipe)
-
-
-def _lines(report: dict[str, Any], out: Path | None) -> list[str]:
-    log = report["log"]
-    lines = [f"{log['pages']:,} pages" + (f", {log['shuffled_pages']:,} shuffled" if "shuffled_pages" in log else "")]
-    if log.get("unknown_pages") or log.get("unknown_documents"):
-        lines.append(
-            f"Without features: {log['unknown_pages']:,} pages, left out, and {log['unknown_documents']:,} other slots."
-        )
-    lines.append(f"{'objective':<20} {'epochs':>6} {'held out':>9} {'nDCG@10':>8}")
-    for name, about in report["models"].items():
-        measured = about.get("ndcg@10")
-        graded = "" if measured is None else f"{measured:.4f}"
-        lines.append(f"{name:<20} {about['epochs']:>6} {about['held_out']:>9.4f} {graded:>8}".rstrip())
-    if report["asked"] == "auto":
-        verdict = report["verdict"]
-        if verdict is None:
-            lines.append("No shuffled pages to compare on (--randomised ARM): the naive ranker stays.")
-        else:
-            lines.append(
-                f"On shuffled pages: naive {verdict['naive']:.4f}, debiased {verdict['debiased']:.4f}, difference "
-                f"{verdict['difference']:+.4f} [{verdict['low']:+.4f}, {verdict['high']:+.4f}]. {verdict['reason']}"
-            )
-    lines.append(f"Chosen: {report['objective']}" + (f", in {out}" if out else ""))
-    return lines

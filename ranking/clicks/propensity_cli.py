@@ -42,7 +42,7 @@ def propensity(
     design: Annotated[
         list[str],
         typer.Option(metavar="ARM=RANKS", help="What an arm exchanged, as in shuffled=1-5 or swaps=1,3; repeatable."),
-    ] = [],  # noqa: B006 - Typer copies it
+    ] = [],
     between: Annotated[
         bool, typer.Option("--between", help="Harvest only where different arms or versions disagree.")
     ] = False,

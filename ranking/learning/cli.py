@@ -6,7 +6,6 @@ import importlib
 import shlex
 from enum import StrEnum
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -251,8 +250,8 @@ def export(
     typer.echo(str(directory))
 
 
-if find_spec("ranking.learning.cheap_cli") is not None:
-    app.registered_commands += importlib.import_module("ranking.learning.cheap_cli").app.registered_commands
+for module in ("cheap_cli", "unbiased_cli"):
+    app.registered_commands += importlib.import_module(f"ranking.learning.{module}").app.registered_commands
 
 
 def _run(context: typer.Context) -> Run:

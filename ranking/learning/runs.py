@@ -74,6 +74,42 @@ def run(how: Run, method: str, recipe: Recipe, make: Maker) -> Path:
     if trained.exists() and not how.overwrite and not (how.out / "checkpoint.pt").exists():
         raise ConflictError(f"{how.out} holds a trained model.", "Name another folder, or use --overwrite.")
     tasks = read_tasks(how.tasks)
+    ready = prepared(how)
+    learner = make(ready.bert, ready.base, ready.tokenizer, tasks)
+    about = {
+        "method": method,
+        "recipe": asdict(recipe),
+        "base": ready.checksum,
+        "data": {path.name: _checksum(path) for path in how.tasks},
+        "tokens": how.tokens,
+        "computed_in": ready.computed_in,
+    }
+    schedule = Schedule(
+        steps=how.steps, warmup=min(50, how.steps // 10), seed=how.seed, checkpoint_every=how.checkpoint_every
+    )
+    train(learner, schedule, how.out, about, "Training")
+    about |= {"steps": how.steps, "seed": how.seed, "command": how.command, **learner.about}
+    keep(Delta({name: tensor.cpu() for name, tensor in learner.delta.tensors.items()}, about), trained)
+    sources = Counter(task.source or "not named" for task in tasks)
+    text = card(about, sources, _checksum(trained), trained.stat().st_size, how.notes)
+    (how.out / "card.md").write_text(text, encoding="utf-8")
+    forget(how.out)
+    return trained
+
+
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """The base model on its device, what reads texts for it, and the SHA-256 of its weights."""
+
+    bert: Bert
+    base: Parameters
+    tokenizer: PairTokenizer
+    checksum: str
+    computed_in: str
+
+
+def prepared(how: Run) -> Ready:
+    """Set threads and seed, and load the packaged model. Raises as `run` does."""
     device = _device(how.device)
     if how.threads:
         torch.set_num_threads(how.threads)
@@ -86,30 +122,13 @@ def run(how: Run, method: str, recipe: Recipe, make: Maker) -> Path:
             f"The model cannot read {how.tokens} tokens of a pair.",
             f"Use {_MARGIN} to {bert.frame.max_tokens}: --tokens.",
         )
+    moved = {name: tensor.to(device) for name, tensor in base.items()}
     tokenizer = PairTokenizer(directory / "tokenizer.json", how.tokens)
-    learner = make(bert, {name: tensor.to(device) for name, tensor in base.items()}, tokenizer, tasks)
-    about = {
-        "method": method,
-        "recipe": asdict(recipe),
-        "base": checksum,
-        "data": {path.name: _checksum(path) for path in how.tasks},
-        "tokens": how.tokens,
-        "computed_in": str(dtype).removeprefix("torch."),
-    }
-    schedule = Schedule(
-        steps=how.steps, warmup=min(50, how.steps // 10), seed=how.seed, checkpoint_every=how.checkpoint_every
-    )
-    train(learner, schedule, how.out, about, "Training")
-    about |= {"steps": how.steps, "seed": how.seed, "command": how.command, **learner.about}
-    _keep(Delta({name: tensor.cpu() for name, tensor in learner.delta.tensors.items()}, about), trained)
-    sources = Counter(task.source or "not named" for task in tasks)
-    text = card(about, sources, _checksum(trained), trained.stat().st_size, how.notes)
-    (how.out / "card.md").write_text(text, encoding="utf-8")
-    forget(how.out)
-    return trained
+    return Ready(bert, moved, tokenizer, checksum, str(dtype).removeprefix("torch."))
 
 
-def _keep(delta: Delta, path: Path) -> None:
+def keep(delta: Delta, path: Path) -> None:
+    """Write a delta, all of it or nothing."""
     fresh = path.with_name(f".{path.name}.new")
     delta.detached().save(fresh)
     fresh.replace(path)

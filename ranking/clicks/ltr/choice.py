@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Generic
 
 import numpy as np
 
@@ -18,9 +18,10 @@ from index.errors import InputError
 from ranking.clicks.ltr.bias import Bias
 from ranking.clicks.ltr.checkpoints import Epoch
 from ranking.clicks.ltr.features import Single
-from ranking.clicks.ltr.fit import Fitted, Recipe, fit
+from ranking.clicks.ltr.fit import Fitted, Made, Maker, Recipe, features_scorer, fit_scorer
 from ranking.clicks.ltr.measures import discounts
 from ranking.clicks.ltr.objectives.registry import NAIVE
+from ranking.clicks.ltr.scorers import FeatureScorer
 from ranking.clicks.sessions import Floats, Sessions
 
 _EXACT: Final = 14  # up to so many queries, all patterns of signs are tried
@@ -144,15 +145,15 @@ def check_shuffled(traffic: Sessions) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Chosen:
+class Chosen(Generic[Made]):
     """Both rankers, what shuffled traffic says about them (None without any), and the one to use."""
 
-    naive: Fitted
-    debiased: Fitted
+    naive: Fitted[Made]
+    debiased: Fitted[Made]
     verdict: Verdict | None
 
     @property
-    def fitted(self) -> Fitted:
+    def fitted(self) -> Fitted[Made]:
         return self.debiased if self.verdict is not None and self.verdict.switch else self.naive
 
 
@@ -166,18 +167,35 @@ def choose(
     level: float = 0.05,
     home: Path | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
-) -> Chosen:
+) -> Chosen[FeatureScorer]:
+    """`choose_scorer` of networks over features."""
+    make = features_scorer(matrix, recipe)
+    return choose_scorer(make, len(matrix), sessions, recipe, traffic, bias, level=level, home=home, on_epoch=on_epoch)
+
+
+def choose_scorer(
+    make: Maker[Made],
+    rows: int,
+    sessions: Sessions,
+    recipe: Recipe,
+    traffic: Sessions | None,
+    bias: Bias | None = None,
+    *,
+    level: float = 0.05,
+    home: Path | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> Chosen[Made]:
     """Train naively and by the recipe's objective, and take the latter only if it wins on shuffled traffic.
 
     `traffic` are pages in random order that neither is trained on. Without them, or without a significant win, the
-    naive ranker stays. Raises what `fit` and `compare` raise.
+    naive ranker stays. Raises what `fit_scorer` and `compare` raise.
     """
     if traffic is not None:
         check_shuffled(traffic)  # before the time is spent
     plain = replace(recipe, objective=NAIVE, frozen=False, evened=False)
-    naive = fit(matrix, sessions, plain, home=None if home is None else home / NAIVE, on_epoch=on_epoch)
     own = None if home is None else home / recipe.objective
-    debiased = fit(matrix, sessions, recipe, bias, home=own, on_epoch=on_epoch)
+    naive = fit_scorer(make, rows, sessions, plain, home=None if home is None else home / NAIVE, on_epoch=on_epoch)
+    debiased = fit_scorer(make, rows, sessions, recipe, bias, home=own, on_epoch=on_epoch)
     if traffic is None:
         return Chosen(naive, debiased, None)
     verdict = compare(traffic, naive.scores, debiased.scores, level=level, seed=recipe.options.seed)

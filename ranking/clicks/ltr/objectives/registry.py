@@ -89,6 +89,11 @@ NEED_BIAS = frozenset(
 
 def make_objective(name: str, setting: Setting) -> Objective:
     """The objective of that name. Raises InputError for another name, or where the setting lacks what it needs."""
+    check_name(name)
+    return OBJECTIVES[name](setting)
+
+
+def check_name(name: str) -> None:
+    """Raises InputError where no objective has that name."""
     if name not in OBJECTIVES:
         raise InputError(f"There is no objective {name!r}.", f"Choose one of: {', '.join(OBJECTIVES)}.")
-    return OBJECTIVES[name](setting)
