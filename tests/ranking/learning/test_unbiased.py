@@ -18,7 +18,6 @@ from ranking.clicks.ltr.logged import divided, read_pages
 from ranking.clicks.ltr.training import Options
 from ranking.clicks.pages import Event, Page
 from ranking.clicks.sessions import Vocabulary
-from ranking.learning.batches import PairTokenizer
 from ranking.learning.bert import Bert, Packed
 from ranking.learning.cross_encoder import load_cross_encoder
 from ranking.learning.delta import Delta
@@ -30,7 +29,7 @@ from ranking.learning.supervised import shipped as changes_of
 from ranking.learning.unbiased import TextScorer, beginning, texts_of
 from server import cli
 from tests.fakes import HashingEncoder
-from tests.ranking.learning.tiny import FRAME, tiny_model, tiny_parameters, write_tiny
+from tests.ranking.learning.tiny import FRAME, tiny_model, write_tiny
 
 TOPICS = ("coffee", "sailing")
 
@@ -157,7 +156,7 @@ def _start(parameters: dict[str, torch.Tensor]) -> Delta:
 
 
 def _log(path: Path, index: Index, *, pages: int, shuffled: int = 0) -> ClickLog:
-    """Pages of four documents; whoever searches wants those on coffee, clicks one in ten others, looks at every rank."""
+    """Pages of four documents; people look at all ranks, want what is on coffee, and click one in ten others."""
     random = np.random.default_rng(1)
     ids = sorted(set(index.view().lexical.segments.ids))
     good, bad = ([doc for doc in ids if doc.startswith(topic)] for topic in TOPICS)
