@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from index.errors import ClickwiseError
 from server.events import Mark
 
 if TYPE_CHECKING:
     from ranking.clicks.debias import Page
     from ranking.clicks.models.registry import Fitted
+
+log = logging.getLogger("clickwise.clicks")
 
 OFF: Final = "off"
 PUBLISHED: Final = "published"
@@ -41,11 +46,29 @@ class ClickReader:
     def __init__(self, setting: str) -> None:
         """Raises NotFoundError where there is no model in the folder, InputError where it is damaged."""
         self.on = setting != OFF
-        self._fitted: Fitted | None = None
-        if setting not in (OFF, PUBLISHED):
-            from ranking.clicks.models.registry import Fitted
+        self._folder = None if setting in (OFF, PUBLISHED) else Path(setting)
+        self._stamp = _stamp(self._folder)
+        self._fitted = self._load()
+        self._lock = threading.Lock()
 
-            self._fitted = Fitted.load(Path(setting))
+    def _load(self) -> Fitted | None:
+        from ranking.clicks.models.registry import Fitted
+
+        return None if self._folder is None else Fitted.load(self._folder)
+
+    def _model(self) -> Fitted | None:
+        """The fitted model as it is now: a fit that was saved into the folder since serves from the next page on. One
+        that cannot be read leaves the model before in place, and is told to the log."""
+        with self._lock:
+            stamp = _stamp(self._folder)
+            if stamp != self._stamp:
+                self._stamp = stamp
+                try:
+                    self._fitted = self._load()
+                    log.info("The click model in %s was loaded anew.", self._folder)
+                except ClickwiseError as error:
+                    log.warning("%s The one before goes on serving.", error)
+            return self._fitted
 
     def wanted(self, marks: Mapping[str, Mark]) -> bool:
         """Whether there is anything to read: pages without any click may have been left for many reasons."""
@@ -61,9 +84,18 @@ class ClickReader:
             {document: mark.relevance for document, mark in judged.items()},
             {document: mark.weight for document, mark in judged.items()},
         )
-        found = debiased(query, [page.as_page() for page in pages], judgements, self._fitted)
+        found = debiased(query, [page.as_page() for page in pages], judgements, self._model())
         read = dict(marks)
         for document, relevance, weight in zip(found.ids, found.relevance.tolist(), found.weight.tolist(), strict=True):
             if document not in judged:
                 read[document] = Mark(document, "click" if document in marks else "skipped", relevance, weight)
         return read
+
+
+def _stamp(folder: Path | None) -> tuple[int, int] | None:
+    """What tells one fit in the folder from another."""
+    try:
+        found = None if folder is None else (folder / "model.json").stat()
+    except OSError:
+        return None
+    return None if found is None else (found.st_mtime_ns, found.st_ino)

@@ -36,11 +36,12 @@ class Split(StrEnum):
 def fit(
     log: Annotated[Path, typer.Argument(help="A click log: the folder that 'clickwise clicks convert' writes.")],
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="global-ctr, rank-ctr, document-ctr, pbm, trust, cascade, dcm, ccm, sdbn, dbn, ubm; all compares them."
+            help="global-ctr, rank-ctr, document-ctr, pbm, trust, cascade, dcm, ccm, sdbn, dbn, ubm; all compares "
+            "them. [default: pbm, or that of --continue]"
         ),
-    ] = "pbm",
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write the fitted model there, to debias feedback with it.")
     ] = None,
@@ -71,14 +72,16 @@ def fit(
     from ranking.clicks.models.fitting import Fitting
     from ranking.clicks.models.registry import MODELS, Fitted, new
 
-    names = list(MODELS) if model == ALL else [new(model).name]
+    begun = Fitted.load(earlier) if earlier and model != ALL else None
+    usual = begun.model.name if begun else "pbm"
+    names = list(MODELS) if model == ALL else [new(model or usual).name]
     if len(names) > 1 and (out or earlier):
         raise InputError("Several models do not go into one folder.", "Name one with --model.")
     if out is not None and out.exists() and not (out / "model.json").is_file() and any(out.iterdir()):
         raise ConflictError(f"{out} is a folder with something else in it.", "Name another folder.")
     fitting = Fitting(ClickLog.open(log), ClickLog.open(test) if test else None, split.value)
     options = FitOptions(iterations=iterations, prior=prior.value, decay=decay)
-    outcomes = [fitting.run(name, options, Fitted.load(earlier) if earlier else None) for name in names]
+    outcomes = [fitting.run(name, options, begun) for name in names]
     if out is not None:
         outcomes[0].fitted.save(out)
     if as_json:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from index.errors import InputError, UnavailableError
 from index.index import Index
 from index.progress import track
-from ranking.clicks.ltr.checkpoints import write_durably
+from ranking.clicks.durable import write_durably
 from ranking.clicks.ltr.features import Features, Single
 from ranking.clicks.ltr.fit import Fitted
 from ranking.clicks.sessions import Vocabulary

@@ -68,6 +68,29 @@ def test_a_fitted_model_knows_what_others_clicked(tmp_path: Path) -> None:
         ClickReader(str(tmp_path / "nowhere"))
 
 
+def test_a_model_that_is_fitted_anew_serves_at_once_and_a_damaged_one_does_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    vocabulary = Vocabulary()
+    codes = np.array([vocabulary.pair("q", document) for document in "abc"])
+    marks, pages = {"b": CLICK}, [seen("abc", "b")]
+
+    def save(liked: int) -> None:
+        model, clicks = new("pbm"), np.zeros((200, 3), dtype=bool)
+        clicks[:, liked] = True
+        model.fit(lambda: iter([Sessions.of(np.tile(codes, (200, 1)), clicks)]), FitOptions())
+        Fitted(model, vocabulary).save(tmp_path)
+
+    save(2)
+    reader = ClickReader(str(tmp_path))
+    assert reader.read("q", marks, pages)["c"].relevance > 0.9
+    save(0)
+    assert reader.read("q", marks, pages)["a"].relevance > 0.9 > reader.read("q", marks, pages)["c"].relevance
+    (tmp_path / "model.json").write_text("{}")
+    assert reader.read("q", marks, pages)["a"].relevance > 0.9
+    assert "goes on serving" in caplog.text
+
+
 def test_the_store_gives_each_page_its_clicks(tmp_path: Path) -> None:
     store = Store.open(f"sqlite:///{tmp_path / 'store.db'}")
     query = StoredQuery("q", "i", "words")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from index.errors import ConflictError
-from index.vectors import sync
+from ranking.clicks.durable import write_durably
 from ranking.clicks.ltr.objectives.protocol import Objective
 from ranking.clicks.ltr.scorers import Scorer
 
@@ -109,18 +108,6 @@ class Journal:
         except FileNotFoundError:
             lines = []
         self.log.write_text("".join(lines[:last]), encoding="utf-8")
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Replace a file at once: whoever is killed leaves the old one or the new one."""
-    draft = path.with_name(f".{path.name}.new")
-    try:
-        draft.write_bytes(content)
-        sync(draft)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
-    sync(path.parent)
 
 
 def _metadata(content: bytes) -> dict[str, str]:

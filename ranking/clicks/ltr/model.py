@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from index.errors import ConflictError, InputError, NotFoundError
-from ranking.clicks.ltr.checkpoints import write_durably
+from ranking.clicks.durable import write_durably
 from ranking.clicks.ltr.features import Single
 from ranking.clicks.ltr.scorers import Network
 from ranking.clicks.sessions import Floats

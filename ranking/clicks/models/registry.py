@@ -1,12 +1,15 @@
 """Click models by name, and on disk.
 
-A fitted model is a directory: `model.json` (which model, and how it was fitted), `parameters.safetensors`,
-`statistics.safetensors` (what a later fit goes on from) and `vocabulary.json` (queries and documents by their codes).
+A fitted model is a directory: `model.json` says which model it is, how it was fitted and where the rest lies:
+`parameters-….safetensors`, `statistics-….safetensors` (what a later fit goes on from) and `vocabulary-….json` (queries
+and documents by their codes). A fit that is saved over another writes files of its own first and `model.json` last, so
+that whoever reads, or is killed, has the one or the other.
 """
 
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from index.errors import InputError, NotFoundError
+from ranking.clicks.durable import write_durably
 from ranking.clicks.models.base import ClickModel
 from ranking.clicks.models.cascade import Cascade
 from ranking.clicks.models.ccm import ClickChain
@@ -43,13 +47,9 @@ MODELS: Final[Mapping[str, type[ClickModel]]] = {
         UserBrowsing,
     )
 }
-FORMAT: Final = 1
-_MODEL, _PARAMETERS, _STATISTICS, _VOCABULARY = (
-    "model.json",
-    "parameters.safetensors",
-    "statistics.safetensors",
-    "vocabulary.json",
-)
+FORMAT: Final = 2
+MODEL: Final = "model.json"
+_PARTS: Final = {"parameters": "safetensors", "statistics": "safetensors", "vocabulary": "json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,40 +61,58 @@ class Fitted:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
-        """Write to a directory, which may exist. `model.json` comes last: without it there is no model."""
-        from safetensors.numpy import save_file
+        """Write to a directory, which may exist; the model that was there, if any, is there until this one is."""
+        from safetensors.numpy import save
 
         path.mkdir(parents=True, exist_ok=True)
-        (path / _MODEL).unlink(missing_ok=True)
-        for name, arrays in ((_PARAMETERS, self.model.parameters()), (_STATISTICS, self.model.statistics())):
-            save_file({key: np.ascontiguousarray(array) for key, array in arrays.items()}, path / name)
+        before = [file for part in _PARTS for file in path.glob(f"{part}*")]
+        mark = secrets.token_hex(4)
+        files = {part: f"{part}-{mark}.{ending}" for part, ending in _PARTS.items()}
+        for part, arrays in (("parameters", self.model.parameters()), ("statistics", self.model.statistics())):
+            content = save({key: np.ascontiguousarray(array) for key, array in arrays.items()})
+            write_durably(path / files[part], content)
         pairs = [[int(query), document] for query, document in _numbered(self.vocabulary)]
         named = {"queries": self.vocabulary.queries, "pairs": pairs}
-        (path / _VOCABULARY).write_text(json.dumps(named, ensure_ascii=False), encoding="utf-8")
-        about = {"model": self.model.name, "format": FORMAT, **self.facts}
-        (path / _MODEL).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        write_durably(path / files["vocabulary"], json.dumps(named, ensure_ascii=False).encode())
+        about = {"model": self.model.name, "format": FORMAT, "files": files, **self.facts}
+        write_durably(path / MODEL, json.dumps(about, indent=1).encode())
+        for file in before:
+            file.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> Fitted:
         """Read a model back. Raises NotFoundError where there is none, InputError for one that is damaged."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
+        try:
+            return cls._load(path)
+        except FileNotFoundError:
+            try:
+                return cls._load(path)  # another fit was saved over it meanwhile
+            except FileNotFoundError as error:
+                raise InputError(f"The click model at {path} is damaged: {error}.", "Fit it again.") from error
 
-        if not (path / _MODEL).is_file():
+    @classmethod
+    def _load(cls, path: Path) -> Fitted:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        if not (path / MODEL).is_file():
             raise NotFoundError(f"There is no click model at {path}.", "Make one with 'clickwise clicks fit'.")
         try:
-            about = json.loads((path / _MODEL).read_text(encoding="utf-8"))
+            about = json.loads((path / MODEL).read_text(encoding="utf-8"))
             if about.get("format") != FORMAT:
                 raise InputError(f"The click model at {path} has format {about.get('format')}.", "Fit it again.")
             model = new(str(about.get("model")))
-            model.set_statistics(load_file(path / _STATISTICS))
-            model.set_parameters(load_file(path / _PARAMETERS))
-            named = json.loads((path / _VOCABULARY).read_text(encoding="utf-8"))
-            vocabulary = _vocabulary(named["queries"], named["pairs"])
+            parameters, statistics, vocabulary = ((path / about["files"][part]).read_bytes() for part in _PARTS)
+            model.set_statistics(load(statistics))
+            model.set_parameters(load(parameters))
+            named = json.loads(vocabulary)
+            numbered = _vocabulary(named["queries"], named["pairs"])
+        except FileNotFoundError:
+            raise
         except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, SafetensorError) as error:
             raise InputError(f"The click model at {path} is damaged: {error}.", "Fit it again.") from error
-        facts = {name: value for name, value in about.items() if name not in ("model", "format")}
-        return cls(model, vocabulary, facts)
+        facts = {name: value for name, value in about.items() if name not in ("model", "format", "files")}
+        return cls(model, numbered, facts)
 
 
 def new(name: str) -> ClickModel:

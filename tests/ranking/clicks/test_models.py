@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from index.errors import InputError, NotFoundError
 from ranking.clicks.measures import foresight
+from ranking.clicks.models import registry
 from ranking.clicks.models.base import TINY, Batches, ClickModel, FitOptions
 from ranking.clicks.models.cascade import Cascade
 from ranking.clicks.models.ccm import ClickChain
@@ -363,11 +364,39 @@ def test_what_is_saved_comes_back(name: str, tmp_path: Path) -> None:
     assert back.model.relevance(np.arange(80)) == pytest.approx(model.relevance(np.arange(80)), rel=1e-6)
 
 
+def test_a_fit_is_saved_over_another_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, later = new("pbm"), new("pbm")
+    old.fit(batches(simulated("pbm", 500)))
+    later.fit(batches(simulated("pbm", 500, seed=3)))
+    Fitted(old, Vocabulary(), {"day": 1}).save(tmp_path)
+    write = registry.write_durably
+
+    def killed(path: Path, content: bytes) -> None:
+        if path.name == registry.MODEL:
+            raise KeyboardInterrupt
+        write(path, content)
+
+    monkeypatch.setattr(registry, "write_durably", killed)
+    with pytest.raises(KeyboardInterrupt):
+        Fitted(later, Vocabulary(), {"day": 2}).save(tmp_path)
+    found = Fitted.load(tmp_path)
+    assert found.facts == {"day": 1}
+    assert (found.model.relevance([0, 1]) == old.relevance([0, 1])).all()
+    monkeypatch.undo()
+    Fitted(later, Vocabulary(), {"day": 2}).save(tmp_path)
+    assert (Fitted.load(tmp_path).model.relevance([0, 1]) == later.relevance([0, 1])).all()
+    assert len(list(tmp_path.iterdir())) == 4
+
+
 def test_damaged_models_say_so(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
         Fitted.load(tmp_path)
     Fitted(new("pbm"), Vocabulary()).save(tmp_path)
-    (tmp_path / "parameters.safetensors").write_bytes(b"nothing")
+    (parameters,) = tmp_path.glob("parameters-*")
+    parameters.write_bytes(b"nothing")
+    with pytest.raises(InputError, match="damaged"):
+        Fitted.load(tmp_path)
+    parameters.unlink()
     with pytest.raises(InputError, match="damaged"):
         Fitted.load(tmp_path)
     with pytest.raises(InputError, match="There is no click model"):
