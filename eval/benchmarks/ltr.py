@@ -151,7 +151,7 @@ def one_seed(
     """(setting, line, nDCG@10 of each test query, CPU seconds if any) of all settings."""
     truths = {"position bias": position_bias(RANKS), "trust bias": trust_bias(RANKS)}
     found: list[tuple[str, str, Floats, list[float]]] = []
-    skyline = graded(graded_scorer(train, 1.0, np.random.default_rng(seed), "mlp", STEPS), test)
+    skyline = graded(graded_scorer(train, 1.0, np.random.default_rng(seed), "mlp", STEPS, "auto"), test)
     for production in ("trees", "linear"):
         random = np.random.default_rng(seed)
         scores, quality = produced(production, train, test, random)

@@ -7,7 +7,7 @@ network over their features.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,12 @@ from torch import Tensor, nn
 from ranking.clicks.ltr.features import Single
 
 Kind: TypeAlias = Literal["linear", "mlp"]
+Scaling: TypeAlias = Literal["auto", "standard", "common"]
+"""`standard` gives every feature the mean 0 and the deviation 1. `common` keeps features in [0, 1] (ranks, quantiles,
+chances) in the scale that they share, and 0 where it is: there 0 often means that a value is missing, and a feature
+that few documents have, divided by its small deviation, would drown the others. `auto` is `common` where all features
+lie in [0, 1]."""
+_UNIFORM: Final = 12**0.5  # over the deviation of what is spread evenly over [0, 1]
 
 
 class Scorer(Protocol):
@@ -28,9 +34,9 @@ class Scorer(Protocol):
 
 
 class Network(nn.Module):
-    """Features (n, w) -> scores (n,): standardised, then linear or with hidden layers.
+    """Features (n, w) -> scores (n,): shifted and scaled, then linear or with hidden layers.
 
-    The means and scales that standardise are part of the model; features that never vary are left out of it.
+    These means and scales are part of the model; features that never vary are left out of it.
     """
 
     mean: Tensor
@@ -48,12 +54,18 @@ class Network(nn.Module):
             last = size
         self.layers = nn.Sequential(*layers, nn.Linear(last, 1))
 
-    def standardise(self, matrix: Single) -> None:
+    def standardise(self, matrix: Single, scaling: Scaling = "auto") -> None:
         """Take means and scales from features."""
         values = torch.from_numpy(matrix)
         deviation = values.std(dim=0, correction=0)
-        self.mean.copy_(values.mean(dim=0))
-        self.scale.copy_(torch.where(deviation > 1e-6, 1.0 / deviation.clamp(min=1e-6), torch.zeros(())))
+        if scaling == "auto":
+            scaling = "common" if len(matrix) and bool(((matrix >= 0) & (matrix <= 1)).all()) else "standard"
+        if scaling == "common":
+            mean, scale = torch.zeros(()), torch.full_like(deviation, _UNIFORM)
+        else:
+            mean, scale = values.mean(dim=0), 1.0 / deviation.clamp(min=1e-6)
+        self.mean.copy_(mean.expand_as(self.mean))
+        self.scale.copy_(torch.where(deviation > 1e-6, scale, torch.zeros(())))
 
     def standard(self, features: Tensor) -> Tensor:
         return (features - self.mean) * self.scale
@@ -79,11 +91,16 @@ class FeatureScorer(nn.Module):
 
 
 def new_scorer(
-    matrix: Single, kind: Kind = "mlp", hidden: Sequence[int] = (64, 32), dropout: float = 0.5, seed: int = 0
+    matrix: Single,
+    kind: Kind = "mlp",
+    hidden: Sequence[int] = (64, 32),
+    dropout: float = 0.5,
+    seed: int = 0,
+    scaling: Scaling = "auto",
 ) -> FeatureScorer:
-    """A scorer with parameters drawn by `seed`, standardised by the features."""
+    """A scorer with parameters drawn by `seed`, scaled by the features."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Network(matrix.shape[1], kind, hidden, dropout)
-    network.standardise(matrix)
+    network.standardise(matrix, scaling)
     return FeatureScorer(network, matrix)

@@ -17,7 +17,7 @@ from ranking.clicks.ltr.bias import Bias
 from ranking.clicks.ltr.features import Features, Judged
 from ranking.clicks.ltr.objectives.protocol import log_share
 from ranking.clicks.ltr.pages import Pages
-from ranking.clicks.ltr.scorers import FeatureScorer, Kind, new_scorer
+from ranking.clicks.ltr.scorers import FeatureScorer, Kind, Scaling, new_scorer
 from ranking.clicks.ltr.training import score_rows
 from ranking.clicks.sessions import Flags, Floats, Sessions
 
@@ -100,7 +100,12 @@ def people(behaviour: Behaviour, ranks: int, eta: float = 1.0) -> People:
 
 
 def graded_scorer(
-    judged: Judged, share: float, random: np.random.Generator, kind: Kind = "linear", steps: int = 100
+    judged: Judged,
+    share: float,
+    random: np.random.Generator,
+    kind: Kind = "linear",
+    steps: int = 100,
+    scaling: Scaling = "standard",
 ) -> FeatureScorer:
     """A ranker trained, listwise, on the grades of a share of the queries: what experts' work gives without clicks.
 
@@ -113,7 +118,7 @@ def graded_scorer(
     gains = torch.from_numpy(np.exp2(judged.grades) - 1.0)[pages.rows]
     target = pages.spread(gains.float()) * pages.shown
     target = target / target.sum(dim=1, keepdim=True).clamp(min=1e-12)
-    scorer = new_scorer(features.matrix, kind, seed=int(random.integers(2**31)))
+    scorer = new_scorer(features.matrix, kind, seed=int(random.integers(2**31)), scaling=scaling)
     optimiser = torch.optim.AdamW(scorer.parameters(), lr=0.005, weight_decay=0.1)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(random.integers(2**31)))
