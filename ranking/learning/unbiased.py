@@ -131,7 +131,9 @@ class TextScorer(nn.Module):
         order = torch.tensor(sorted(range(len(rows)), key=lambda place: -len(self.pairs[int(rows[place])])))
         size = max(len(rows), 1) if torch.is_grad_enabled() else AT_ONCE
         delta = self.delta
-        logits = [self._logits(rows[part], delta) for part in order.split(size)] if len(rows) else [torch.zeros(0)]
+        logits = (
+            [self._logits(rows[part], delta) for part in torch.split(order, size)] if len(rows) else [torch.zeros(0)]
+        )
         scores: Tensor = torch.cat(logits)[order.argsort()] + self.log_scale.exp() * self.prior[rows]
         return scores
 
@@ -144,7 +146,8 @@ class TextScorer(nn.Module):
         pooled = self.bert.pooled(self.base, x, packed.lengths, (part,))
         weight = wide(self.base["head.weight"]) + self.changes["head/weight"]
         bias = wide(self.base["head.bias"]) + self.changes["head/bias"]
-        return (pooled @ weight.T + bias)[:, 0]
+        logits: Tensor = (pooled @ weight.T + bias)[:, 0]
+        return logits
 
 
 def beginning(model: str, ready: Ready) -> Delta:

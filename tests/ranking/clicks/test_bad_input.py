@@ -50,7 +50,7 @@ def dwelt(number: int, ms: int, seconds: float = 5) -> Page:
 
 KINDS = {
     "clicks outside the page": Bad(
-        [*GOOD, Page("out", "x", ["a", "b"], events=[Event("elsewhere")])], {"outside": 1}, 61
+        [*GOOD, Page("out", "x", ["a", "b"], events=[Event("elsewhere")])], {"outside": 1}, 71
     ),
     "ranks with holes": Bad([*GOOD, Page("holes", "x", ["a", "b"], [2, 5])], {"pages_with_holes": 1}, 71),
     "mixed page lengths": Bad([*GOOD, a_page(90, 3, [2])], {}, 71, "from 3 to 5 documents"),
