@@ -128,8 +128,10 @@ class TextScorer(nn.Module):
         """Scores (p,) of rows (p,)."""
         # Long texts with long ones: attention is done for all of a length at once, and rows scored together need not
         # be in memory together unless there are gradients to keep.
+        if not len(rows):
+            return torch.zeros(0)
         order = torch.tensor(sorted(range(len(rows)), key=lambda place: -len(self.pairs[int(rows[place])])))
-        size = max(len(rows), 1) if torch.is_grad_enabled() else AT_ONCE
+        size = len(rows) if torch.is_grad_enabled() else AT_ONCE
         delta = self.delta
         logits = (
             [self._logits(rows[part], delta) for part in torch.split(order, size)] if len(rows) else [torch.zeros(0)]
