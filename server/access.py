@@ -65,6 +65,9 @@ OPEN: Final = frozenset({"/", "/operate", "/vendor/vega.js", "/web", "/openapi.j
 """What is served as it is, to everybody: the pages' files and the description of the API. No data of anybody's."""
 
 
+_SENDING: Final = frozenset({"POST", "PUT"})
+
+
 class Guarded(APIRoute):
     """A route of the table: the guard is asked first.
 
@@ -88,6 +91,8 @@ class Guarded(APIRoute):
         async def guarded(request: Request) -> Response:
             house = the_house(request)
             request.state.caller = await house.guard.admit(request, need)
+            if request.method in _SENDING:
+                house.workers.check_room()  # before the body is read: who is turned away should cost little
             return await handle(request)
 
         return guarded

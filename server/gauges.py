@@ -37,6 +37,7 @@ class Gauges(Collector):
         if service is not None:
             yield from _indexes(service.catalog.indexes)
             yield from _store(service)
+            yield _releases(service)
 
     def _workers(self) -> Iterator[Metric]:
         workers = self._house.workers
@@ -140,6 +141,15 @@ def _store(service: Service) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "clickwise_store_write_seconds", "Time that they took, waiting for their turn included.", value=writes.seconds
     )
+
+
+def _releases(service: Service) -> Metric:
+    family = GaugeMetricFamily(
+        "clickwise_release", "What was released, by the share of sessions it serves.", labels=["kind", "name", "target"]
+    )
+    for release in service.releases.current():
+        family.add_metric([release.kind, release.name, release.target], release.share)
+    return family
 
 
 def _gauge(name: str, help_: str, value: float) -> Metric:

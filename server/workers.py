@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 from server.problems import BusyError
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+_SMOOTHING: Final = 0.05  # the last twenty requests count most
 
 
 class Workers:
@@ -26,6 +30,7 @@ class Workers:
     def __init__(self, threads: int, max_waiting: int) -> None:
         self.threads, self.room = threads, threads + max_waiting
         self.inside = 0  # requests that are worked on or wait
+        self._seconds = 0.0  # what one takes, smoothed
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="clickwise")
         self._counting = threading.Lock()
 
@@ -36,12 +41,17 @@ class Workers:
         the request and its span go along.
         """
         with self._counting:
-            if self.inside >= self.room:
-                raise BusyError("Too many requests are waiting.", "Try again in a moment.")
+            self.check_room()
             self.inside += 1
-        future = self._pool.submit(copy_context().run, partial(work, *args, **kwargs))
+        future = self._pool.submit(copy_context().run, self._timed, partial(work, *args, **kwargs))
         future.add_done_callback(self._leave)
         return await asyncio.wrap_future(future)
+
+    def check_room(self) -> None:
+        """Raises BusyError where `run` would; it says when those who wait now will be done."""
+        if self.inside >= self.room:
+            wait = self.inside / self.threads * self._seconds
+            raise BusyError("Too many requests are waiting.", "Try again in a moment.", retry_after=wait)
 
     def begin(self, work: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
         """Have work done that no request waits for; it must see to its errors itself."""
@@ -50,6 +60,14 @@ class Workers:
     def close(self) -> None:
         """Finish what is being worked on, drop what waits."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _timed(self, work: Callable[[], R]) -> R:
+        start = time.perf_counter()
+        try:
+            return work()
+        finally:
+            with self._counting:
+                self._seconds += _SMOOTHING * (time.perf_counter() - start - self._seconds)
 
     def _leave(self, _done: Future[R]) -> None:
         with self._counting:

@@ -207,6 +207,8 @@ def test_a_busy_service_turns_requests_away(
         assert entered.wait(30)
         try:
             problem(client.get("/v1/indexes"), 429, "busy")
+            problem(client.post("/v1/search", content=b"{"), 429, "busy")  # before anybody reads what was sent
+            assert client.get("/metrics").status_code == 200
             assert client.get("/healthz").status_code == 200  # the event loop is free
         finally:
             go_on.set()

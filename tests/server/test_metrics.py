@@ -132,6 +132,14 @@ def test_documents_that_are_written(own: Service) -> None:
         assert scrape(client)["clickwise_documents_written_total", "own"] == 3
 
 
+def test_what_was_released(make_service: MakeService, lexical_index: Index) -> None:
+    service = make_service({"lexical": lexical_index})
+    service.releases.activate("click-model", "", "published", share=0.25)
+    with client_of(service) as client:
+        seen = scrape(client)
+    assert seen["clickwise_release", "click-model", "", "published"] == 0.25
+
+
 def test_an_index_that_cannot_be_read_does_not_hide_the_rest(
     make_service: MakeService, lexical_index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:

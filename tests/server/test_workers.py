@@ -38,6 +38,24 @@ def test_the_queue_is_bounded_and_empties() -> None:
     asyncio.run(main())
 
 
+def test_those_turned_away_are_told_when_the_others_will_be_done() -> None:
+    async def main() -> None:
+        workers, gate = Workers(2, 2), threading.Event()
+        workers._seconds = 3.0  # what the last ones took
+        waiting = [asyncio.ensure_future(workers.run(gate.wait, 30)) for _ in range(4)]
+        await asyncio.sleep(0)
+        with pytest.raises(BusyError) as refused:
+            workers.check_room()
+        assert refused.value.retry_after == pytest.approx(6.0)
+        gate.set()
+        await asyncio.gather(*waiting)
+        workers.check_room()
+        assert 0 < workers._seconds < 3.0
+        workers.close()
+
+    asyncio.run(main())
+
+
 def test_work_of_a_client_that_has_gone_is_dropped_and_its_place_is_free() -> None:
     async def main() -> None:
         workers, gate, done = Workers(1, 1), threading.Event(), threading.Event()
