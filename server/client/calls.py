@@ -1,0 +1,149 @@
+"""What can be asked of the service: one function per route, which says what to send and how to read the answer."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypedDict, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel
+
+from server.schemas import (
+    BulkAnswer,
+    DocumentAnswer,
+    FeedbackAnswer,
+    IndexesAnswer,
+    PipelinesAnswer,
+    SearchAnswer,
+    WrittenAnswer,
+)
+from server.schemas_operation import WhoAmIAnswer
+from server.schemas_rerank import JinaAnswer
+
+A = TypeVar("A")
+M = TypeVar("M", bound=BaseModel)
+Kind = Literal["click", "relevant", "not_relevant", "none"]
+
+
+class SearchOptions(TypedDict, total=False):
+    """Members of `POST /v1/search` beside the query: see `server.schemas.SearchRequest`."""
+
+    query_id: str
+    index: str
+    pipeline: str
+    limit: int
+    offset: int
+    filter: str
+    explain: bool
+    highlight: bool
+    session_id: str
+    user_id: str
+    client_id: str
+    feedback: Sequence[Mapping[str, Any]]
+    exclude_feedback: bool
+    deadline_ms: int
+
+
+class FeedbackOptions(TypedDict, total=False):
+    """Members of `POST /v1/feedback` beside what happened: see `server.schemas.FeedbackRequest`."""
+
+    position: int
+    dwell_ms: int
+    idempotency_key: str
+
+
+class RerankOptions(TypedDict, total=False):
+    """Members of `POST /v1/rerank` beside query and documents: see `server.schemas_rerank.RerankRequest`."""
+
+    model: str
+    top_n: int
+    return_documents: bool
+    raw_scores: bool
+    feedback: Sequence[Mapping[str, Any]]
+
+
+class DocumentOptions(TypedDict, total=False):
+    """The parts of a document."""
+
+    title: str
+    text: str
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Call(Generic[A]):
+    """One request. `repeatable`: sent twice it does what it does once, so it may be sent again when nobody knows
+    whether it arrived."""
+
+    method: str
+    path: str
+    read: Callable[[httpx.Response], A]
+    repeatable: bool
+    body: Any = None
+    params: Mapping[str, str] = field(default_factory=dict)
+    content: bytes | None = None
+
+
+def search(query: str | None, options: SearchOptions) -> Call[SearchAnswer]:
+    body = {**({} if query is None else {"query": query}), **options}
+    # A search is recorded as an impression: one more where nobody knows whether it arrived is no harm to its caller,
+    # and harm to the click log.
+    return Call("POST", "/v1/search", _as(SearchAnswer), False, body)
+
+
+def feedback(query_id: str, document: str, kind: Kind, options: FeedbackOptions) -> Call[FeedbackAnswer]:
+    key = {"idempotency_key": f"client-{uuid.uuid4()}"}
+    body = {**key, "query_id": query_id, "document": document, "kind": kind, **options}
+    return Call("POST", "/v1/feedback", _as(FeedbackAnswer), True, body)
+
+
+def rerank(query: str, documents: Sequence[str], options: RerankOptions) -> Call[JinaAnswer]:
+    return Call("POST", "/v1/rerank", _as(JinaAnswer), True, {"query": query, "documents": list(documents), **options})
+
+
+def document(document_id: str, index: str | None) -> Call[DocumentAnswer]:
+    return Call("GET", _document(document_id), _as(DocumentAnswer), True, params=_index(index))
+
+
+def put(document_id: str, index: str | None, parts: DocumentOptions) -> Call[WrittenAnswer]:
+    return Call("PUT", _document(document_id), _as(WrittenAnswer), True, dict(parts), _index(index))
+
+
+def delete(document_id: str, index: str | None) -> Call[None]:
+    return Call("DELETE", _document(document_id), _nothing, True, params=_index(index))
+
+
+def bulk(documents: Iterable[Mapping[str, Any]], index: str | None) -> Call[BulkAnswer]:
+    lines = "".join(f"{json.dumps(one)}\n" for one in documents).encode()
+    return Call("POST", "/v1/documents:bulk", _as(BulkAnswer), True, params=_index(index), content=lines)
+
+
+def indexes() -> Call[IndexesAnswer]:
+    return Call("GET", "/v1/indexes", _as(IndexesAnswer), True)
+
+
+def pipelines() -> Call[PipelinesAnswer]:
+    return Call("GET", "/v1/pipelines", _as(PipelinesAnswer), True)
+
+
+def whoami() -> Call[WhoAmIAnswer]:
+    return Call("GET", "/v1/whoami", _as(WhoAmIAnswer), True)
+
+
+def _as(schema: type[M]) -> Callable[[httpx.Response], M]:
+    return lambda response: schema.model_validate_json(response.content)
+
+
+def _nothing(_: httpx.Response) -> None: ...
+
+
+def _document(document_id: str) -> str:
+    return f"/v1/documents/{quote(document_id)}"
+
+
+def _index(name: str | None) -> dict[str, str]:
+    return {} if name is None else {"index": name}

@@ -1,0 +1,125 @@
+"""The client that does not block."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+import httpx
+
+from server.client import calls
+from server.client.calls import (
+    A,
+    Call,
+    DocumentOptions,
+    FeedbackOptions,
+    Kind,
+    RerankOptions,
+    SearchOptions,
+)
+from server.client.retrying import Retries, arguments, headers, read, unreachable
+from server.schemas import (
+    BulkAnswer,
+    DocumentAnswer,
+    FeedbackAnswer,
+    IndexesAnswer,
+    PipelinesAnswer,
+    SearchAnswer,
+    WrittenAnswer,
+)
+from server.schemas_operation import WhoAmIAnswer
+from server.schemas_rerank import JinaAnswer
+
+
+class AsyncClient:
+    """For asyncio. Close it, or use it in an `async with`.
+
+    `key` is an API key; `timeout` in seconds is that of one attempt; `transport` replaces the network, as in tests.
+    Every method raises `ApiError`, or `ConnectionFailedError`.
+    """
+
+    def __init__(
+        self,
+        address: str = "http://127.0.0.1:8080",
+        key: str | None = None,
+        *,
+        timeout: float = 30.0,
+        retries: Retries = Retries(),  # noqa: B008 - immutable
+        transport: httpx.AsyncBaseTransport | None = None,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._http = httpx.AsyncClient(base_url=address, headers=headers(key), timeout=timeout, transport=transport)
+        self._retries, self._sleep = retries, sleep
+
+    async def search(self, query: str | None = None, **options: Unpack[SearchOptions]) -> SearchAnswer:
+        """Ask something, or with `query_id` have it ranked again with all feedback so far."""
+        return await self._send(calls.search(query, options))
+
+    async def feedback(
+        self, query_id: str, document: str, kind: Kind, **options: Unpack[FeedbackOptions]
+    ) -> FeedbackAnswer:
+        """Tell what a person did. It gets an idempotency key where it has none: sent again, it counts once."""
+        return await self._send(calls.feedback(query_id, document, kind, options))
+
+    async def rerank(self, query: str, documents: Sequence[str], **options: Unpack[RerankOptions]) -> JinaAnswer:
+        """Order texts that are in no index."""
+        return await self._send(calls.rerank(query, documents, options))
+
+    async def document(self, document_id: str, *, index: str | None = None) -> DocumentAnswer:
+        """One document as it is stored."""
+        return await self._send(calls.document(document_id, index))
+
+    async def put(
+        self, document_id: str, *, index: str | None = None, **parts: Unpack[DocumentOptions]
+    ) -> WrittenAnswer:
+        """Add or replace a document."""
+        return await self._send(calls.put(document_id, index, parts))
+
+    async def delete(self, document_id: str, *, index: str | None = None) -> None:
+        """Delete a document."""
+        return await self._send(calls.delete(document_id, index))
+
+    async def bulk(self, documents: Iterable[Mapping[str, Any]], *, index: str | None = None) -> BulkAnswer:
+        """Add or replace many documents, each with its `id`: all of them or none."""
+        return await self._send(calls.bulk(documents, index))
+
+    async def indexes(self) -> IndexesAnswer:
+        """What there is to search."""
+        return await self._send(calls.indexes())
+
+    async def pipelines(self) -> PipelinesAnswer:
+        """How it can be ranked."""
+        return await self._send(calls.pipelines())
+
+    async def whoami(self) -> WhoAmIAnswer:
+        """What one's key may do."""
+        return await self._send(calls.whoami())
+
+    async def _send(self, call: Call[A]) -> A:
+        attempt = 0
+        while True:
+            try:
+                outcome: httpx.Response | httpx.TransportError = await self._http.request(**arguments(call))
+            except httpx.TransportError as error:
+                outcome = error
+            wait = self._retries.wait(call, attempt, outcome)
+            if wait is None:
+                break
+            await self._sleep(wait)
+            attempt += 1
+        if isinstance(outcome, httpx.TransportError):
+            raise unreachable(outcome, self._http.base_url) from outcome
+        return read(call, outcome)
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
