@@ -8,12 +8,12 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final
+from typing import Final
 
 from fastapi import FastAPI
 from starlette.types import Scope
 
-from server import access, problems
+from server import access, openapi, problems
 from server.door import House
 from server.guard import check_open_door
 from server.keys import Keys
@@ -112,7 +112,7 @@ def create_app(
     app.add_middleware(BodyLimit, limit_of=_body_limits(settings))
     app.add_middleware(Envelope, watch=house.watch)
     app.add_middleware(Watching, recent=house.recent)  # added last: the outermost
-    _document_problems(app)
+    openapi.install(app)
     return app
 
 
@@ -149,25 +149,6 @@ def _body_limits(settings: Settings) -> Callable[[Scope], tuple[int, str]]:
         return settings.max_body_bytes, "max_body_bytes"
 
     return limit_of
-
-
-def _document_problems(app: FastAPI) -> None:
-    """Say in the OpenAPI document who may do what, and that errors are application/problem+json."""
-    generate = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            document = generate()
-            access.document(document)
-            for path in document["paths"].values():
-                for operation in path.values():
-                    for status, response in operation["responses"].items():
-                        if int(status) >= 400 and "application/json" in response.get("content", {}):
-                            response["content"][problems.MEDIA_TYPE] = response["content"].pop("application/json")
-        assert app.openapi_schema is not None
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def _version() -> str:

@@ -14,7 +14,7 @@ from server.schemas import ErasedAnswer
 router = APIRouter(prefix="/v1", tags=["people"], route_class=Guarded)
 
 
-@router.delete("/people/{person_id:path}", response_model=ErasedAnswer, responses=problems(422, 503))
+@router.delete("/people/{person_id:path}", response_model=ErasedAnswer, responses=problems(404, 422, 503))
 async def erase(person_id: str, door: TheDoor) -> Response:
     """Forget a session, client or user by the id that was sent with their searches: every query that they were shown a
     page of, with its rankings, pages and events. An id that nobody knows removes nothing."""
