@@ -14,6 +14,7 @@ learning to rank meets reality", SIGIR 2024) does:
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,7 +185,11 @@ def _shown(cells: list[bytes], rank: int) -> Shown:
 
 
 def _whole(cell: bytes) -> int | None:
-    return None if cell.strip() in (b"", b"-") else int(float(cell))
+    """Raises ValueError for what is no finite number."""
+    number = _number(cell)
+    if number is not None and math.isinf(number):
+        raise ValueError("not finite")
+    return None if number is None else int(number)
 
 
 def _number(cell: bytes) -> float | None:

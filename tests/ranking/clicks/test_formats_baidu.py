@@ -120,6 +120,14 @@ def test_lines_of_other_widths_and_texts_for_numbers_are_bad_records(tmp_path: P
     assert reasons[3] == "a query line without the words of the query"
 
 
+@pytest.mark.parametrize("number", [b"1e999", b"-inf", b"nan"])
+def test_a_rank_that_is_not_finite_is_a_bad_record(tmp_path: Path, number: bytes) -> None:
+    (tmp_path / "log").write_bytes(b"7\t10\t9\n" + row(b"1", c0=number) + b"".join(row(b"%d" % n) for n in range(2, 8)))
+    report = ReadReport()
+    assert sum(len(batch) for batch in read_log(tmp_path / "log", "baidu", report=report)) == 1
+    assert report.skipped == 1
+
+
 def test_a_page_in_which_the_file_breaks_off_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "part-00000.gz"
     Synthetic(20, seed=3).write_sessions(path, 400)
