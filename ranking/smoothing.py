@@ -103,15 +103,18 @@ def neighbour_graph(vectors: FloatArray, present: FloatArray, neighbours: int, s
     document i counts `present[i]`, from 0 to 1: a document that a click of little weight has brought in counts little.
     """
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    rows = vectors / np.where(lengths > _NOTHING, lengths, np.inf)
-    cosines = np.maximum(rows @ rows.T, 0.0) * present
+    rows = (vectors / np.where(lengths > _NOTHING, lengths, np.inf)).astype(np.float32)  # half the time of float64
+    cosines = rows @ rows.T
+    cosines *= present.astype(np.float32)
     np.fill_diagonal(cosines, 0.0)
+    least = np.full(len(rows), _NOTHING, np.float32)
     if neighbours < len(rows):
-        least = np.partition(cosines, -neighbours, axis=1)[:, -neighbours]
-        cosines[cosines < least[:, None]] = 0.0
-    weights = np.where(cosines > _NOTHING, cosines**sharpness, 0.0)
-    total = weights.sum(axis=1, keepdims=True)
-    shares: FloatArray = weights / np.where(total > 0, total, 1.0)
+        least = np.maximum(least, np.partition(cosines, -neighbours, axis=1)[:, -neighbours])
+    near = np.nonzero(cosines >= least[:, None])
+    shares = np.zeros((len(rows), len(rows)))
+    shares[near] = cosines[near].astype(np.float64) ** sharpness
+    total = shares.sum(axis=1, keepdims=True)
+    shares /= np.where(total > 0, total, 1.0)
     return shares
 
 
