@@ -47,7 +47,7 @@ def search(
         str | None, typer.Option(help="The index's name, or its directory. [default: the only one there is]")
     ] = None,
     pipeline: Annotated[
-        str | None, typer.Option(help="How to rank. [default: fused, or bm25-qe on an index without embeddings]")
+        str | None, typer.Option(help="How to rank. [default: smoothed, or bm25-qe on an index without embeddings]")
     ] = None,
     relevant: Annotated[list[str], typer.Option(metavar="ID", help="A document that is relevant; repeatable.")] = [],
     not_relevant: Annotated[list[str], typer.Option(metavar="ID", help="One that is not relevant; repeatable.")] = [],

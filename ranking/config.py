@@ -32,7 +32,7 @@ from ranking.pipeline import Pipeline, PipelineSpec, Stage
 if TYPE_CHECKING:
     from index.index import Index
 
-PREFERRED = ("fused", "bm25-qe")  # the pipeline of a search that names none: the first that works on the index
+PREFERRED = ("smoothed", "bm25-qe")  # the pipeline of a search that names none: the first that works on the index
 RESERVED = ("encode", "total")  # these name timings that are no stage's
 
 
@@ -79,7 +79,7 @@ def working(specs: Mapping[str, PipelineSpec], index: Index) -> list[str]:
 
 
 def preferred(specs: Mapping[str, PipelineSpec], index: Index) -> str:
-    """The pipeline for a search that names none: `fused` where the index has embeddings, else `bm25-qe`."""
+    """The pipeline for a search that names none: `smoothed` where the index has embeddings, else `bm25-qe`."""
     names = working(specs, index)
     return next(name for name in (*PREFERRED, *names) if name in names)
 

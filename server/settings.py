@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     default_index: Name | None = Field(default=None, description="the index of a search that names none")
     default_pipeline: str | None = Field(
         default=None,
-        description="the pipeline of a search that names none; fused where the index has vectors, else bm25-qe",
+        description="the pipeline of a search that names none; smoothed where the index has vectors, else bm25-qe",
     )
     pipelines: dict[str, Any] = Field(default={}, description="your own pipelines; only in the configuration file")
     store_url: str | None = Field(
@@ -116,7 +116,7 @@ class Settings(BaseSettings):
     )
     split: str | None = Field(
         default=None,
-        description="two pipelines to compare by giving each to its own sessions, as in fused:smoothed; they are all "
+        description="two pipelines to compare by giving each to its own sessions, as in smoothed:fused; they are all "
         "sessions that neither explore nor are in a duel",
     )
     split_share: float = Field(default=0.5, ge=0, le=1, description="the share of those sessions with the second one")

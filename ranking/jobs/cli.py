@@ -34,7 +34,7 @@ def rerank(
         str, typer.Option(help="The embedding model of such texts: a hub name, a path, 'default', or 'none'.")
     ] = "default",
     pipeline: Annotated[
-        str | None, typer.Option(help="How to rank. [default: fused, or bm25-qe on an index without embeddings]")
+        str | None, typer.Option(help="How to rank. [default: smoothed, or bm25-qe on an index without embeddings]")
     ] = None,
     topics: Annotated[
         str | None, typer.Option(help="The queries that a TREC run answers: JSONL, TSV or TREC's <top>.")

@@ -186,8 +186,8 @@ def test_an_index_with_vectors_is_searched_with_them(
 ) -> None:
     monkeypatch.setattr("index.encoder.load_encoder", lambda name, **options: {encoder.name: encoder}[name])
     found = call(QUERY, "--index", str(dense_index.path), "--relevant", "sailing-02", "--explain", "--json")
-    assert found["pipeline"] == "fused"
-    assert set(found["hits"][0]["stages"]) == {stage.name for stage in load_specs()["fused"].stages}
+    assert found["pipeline"] == "smoothed"
+    assert set(found["hits"][0]["stages"]) == {stage.name for stage in load_specs()["smoothed"].stages}
     assert set(found["timings_ms"]) == {*found["hits"][0]["stages"], "encode", "total"}
 
 

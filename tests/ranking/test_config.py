@@ -143,5 +143,5 @@ def test_without_vectors_some_pipelines_do_not_work_and_the_error_says_which_do(
 
 
 def test_the_pipeline_of_a_search_that_names_none(lexical_index: Index, dense_index: Index) -> None:
-    assert preferred(load_specs(), dense_index) == "fused"
+    assert preferred(load_specs(), dense_index) == "smoothed"
     assert preferred(load_specs(), lexical_index) == "bm25-qe"

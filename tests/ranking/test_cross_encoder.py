@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -18,6 +19,7 @@ from ranking.context import Context
 from ranking.contract import Adapting, Learned, Request
 from ranking.cross_encoder import Adapts, CrossEncoderRanker
 from ranking.feedback import Feedback
+from ranking.learning import adaptation
 from ranking.learning.engine import Engine
 from ranking.learning.engines import engine, use
 from ranking.pipeline import Pipeline
@@ -177,6 +179,66 @@ def test_empty_and_endless_documents(text: str, ranker: CrossEncoderRanker, new_
     (ranking,) = ranker.rank([Request(Query("q", "boat"), feedback, candidates)], Context.of(index))
     assert set(ranking.ids) == {"odd", "usual"}
     assert bool(np.isfinite(ranking.scores).all())
+
+
+@pytest.mark.parametrize("adapt", ["head", "biases"])
+@pytest.mark.parametrize("given", [(["sailing-02", "sailing-05"], []), ([], ["coffee-01", "python-03"])])
+def test_feedback_of_a_single_class(
+    adapt: Any, given: tuple[list[str], list[str]], ranker: CrossEncoderRanker, dense_index: Index
+) -> None:
+    context = Context.of(dense_index)
+    ((before, after),) = replace(ranker, adapt=adapt).rank_both([Request(WORDS, Feedback.judged(*given))], context)
+    assert set(after.ids) == set(before.ids)
+    assert bool(np.isfinite(after.scores).all())
+    assert after != before
+    assert context.degraded is None
+
+
+def test_a_loss_that_is_not_finite_falls_back_and_says_so(
+    ranker: CrossEncoderRanker, dense_index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ranking.learning.objectives import OBJECTIVES
+
+    monkeypatch.setitem(OBJECTIVES, "binary", lambda scores, relevance, weight: scores.sum() * float("nan"))
+    context = Context.of(dense_index)
+    request = Request(Query("nan", "a comet and a keel"), GIVEN, POOL)
+    ((before, after),) = replace(ranker, adapt="biases").rank_both([request], context)
+    assert after == before
+    assert context.degraded == "adaptation failed"
+    monkeypatch.undo()
+    fresh = Context.of(dense_index)  # what failed is not remembered
+    ((before, after),) = replace(ranker, adapt="biases").rank_both([request], fresh)
+    assert after != before
+    assert fresh.degraded is None
+
+
+def test_a_request_cancelled_in_the_middle_of_its_adaptation_leaves_nothing_behind(
+    ranker: CrossEncoderRanker, dense_index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither waiting work nor a half-fitted delta nor a thread; the same request is then answered as ever."""
+    own, adapting = engine(ranker.model, ranker.max_tokens), replace(ranker, adapt="biases", epochs=6)
+    request = Request(Query("cancelled", "espresso on a boat"), GIVEN, POOL)
+    replace(adapting, epochs=1).rank([Request(request.query, candidates=POOL)], Context.of(dense_index))
+    deltas, threads = len(own.deltas), threading.active_count()
+    whole, steps = adaptation._Steps._step, list[int]()
+
+    def interrupted(self: adaptation._Steps, rows: Any) -> float:
+        steps.append(len(rows))
+        if len(steps) == 3:
+            raise CancelledError
+        return whole(self, rows)
+
+    monkeypatch.setattr(adaptation._Steps, "_step", interrupted)
+    with pytest.raises(CancelledError):
+        adapting.rank([request], Context.of(dense_index))
+    assert len(steps) == 3
+    assert own.waiting_tokens == 0
+    assert (len(own.deltas), threading.active_count()) == (deltas, threads)
+    monkeypatch.undo()
+    (again,) = adapting.rank([request], Context.of(dense_index))
+    use("fresh", Engine(own.model), ranker.max_tokens)
+    (expected,) = replace(adapting, model="fresh").rank([request], Context.of(dense_index))
+    assert again.scores_by_id() == pytest.approx(expected.scores_by_id(), abs=1e-4)
 
 
 def test_it_says_what_it_is(ranker: CrossEncoderRanker) -> None:

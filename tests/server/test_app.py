@@ -156,7 +156,7 @@ def test_the_catalog(client: TestClient) -> None:
     assert {"bm25", "bm25-qe", "knn-paper", "knn", "probe", "dense", "hybrid", "rrf-paper", "fused"} <= set(pipelines)
     assert set(pipelines["fused"]["indexes"]) == {"dense"}
     assert set(pipelines["bm25"]["indexes"]) == {"dense", "lexical"}
-    assert pipelines["fused"]["default_for"] == ["dense"]
+    assert pipelines["smoothed"]["default_for"] == ["dense"]
     assert pipelines["bm25-qe"]["default_for"] == ["lexical"]
     assert all(pipeline["description"] and pipeline["stages"] for pipeline in pipelines.values())
 

@@ -51,7 +51,7 @@ def test_a_search_and_feedback(make_service: MakeService, dense_index: Index) ->
     assert seen["clickwise_problems_total", "invalid-input", "/v1/search"] == 1
     assert seen["http_requests_in_progress",] == 1  # this one
     for kind in ("first", "again", "page"):
-        assert seen["clickwise_searches_total", "dense", kind, "fused"] == 1
+        assert seen["clickwise_searches_total", "dense", kind, "smoothed"] == 1
     for stage in ("encode", "store", "hits", "sum"):
         assert seen["clickwise_stage_duration_seconds_count", stage] >= 1, stage
     assert ("clickwise_stage_duration_seconds_count", "total") not in seen

@@ -24,7 +24,7 @@ from tests.server.conftest import MakeService, client_of
 
 QUERY = "espresso grinder and a boat"
 
-FUSED_STAGES = {stage.name for stage in load_specs(None)["fused"].stages}
+DEFAULT_STAGES = {stage.name for stage in load_specs(None)["smoothed"].stages}
 
 
 def search(client: TestClient, **body: Any) -> dict[str, Any]:
@@ -45,18 +45,18 @@ def ids(answer: dict[str, Any]) -> list[str]:
 
 def test_an_answer_carries_everything(client: TestClient, service: Service) -> None:
     answer = search(client, query=QUERY, limit=3)
-    pipeline = service.catalog.pipeline("fused", service.catalog.indexes["dense"])
+    pipeline = service.catalog.pipeline("smoothed", service.catalog.indexes["dense"])
     assert {name: answer[name] for name in ("query", "index", "pipeline", "round", "offset", "limit")} == {
         "query": QUERY,
         "index": "dense",
-        "pipeline": "fused",
+        "pipeline": "smoothed",
         "round": 1,
         "offset": 0,
         "limit": 3,
     }
     assert answer["pipeline_version"] == pipeline.version
     assert answer["generation"] == service.catalog.indexes["dense"].view().generation
-    assert answer["score_kind"] == "combsum"
+    assert answer["score_kind"] == "smooth"
     assert (answer["degraded"], answer["warnings"], answer["feedback"]) == (None, [], [])
     assert {"qe", "knn", "probe", "sum", "store", "hits", "total"} <= set(answer["timings_ms"])
     assert answer["timings_ms"]["total"] >= answer["timings_ms"]["qe"]
@@ -73,7 +73,7 @@ def test_an_answer_carries_everything(client: TestClient, service: Service) -> N
 
 
 def test_it_is_the_pipelines_ranking(client: TestClient, service: Service) -> None:
-    pipeline = service.catalog.pipeline("fused", service.catalog.indexes["dense"])
+    pipeline = service.catalog.pipeline("smoothed", service.catalog.indexes["dense"])
     first = search(client, query=QUERY, limit=100)
     assert ids(first) == list(pipeline.rank([Request(Query("x", QUERY))])[0].ids)
     relevant, bad = ids(first)[3], ids(first)[0]
@@ -202,12 +202,12 @@ def test_an_offset_beyond_the_end(client: TestClient) -> None:
 def test_explain_tells_every_stage(client: TestClient) -> None:
     first = search(client, query="espresso grinder", limit=2, explain=True)
     for hit in first["hits"]:
-        assert set(hit["stages"]) == FUSED_STAGES
-        assert hit["stages"]["sum"]["rank"] == hit["rank"]
-        assert hit["stages"]["sum"]["score"] == pytest.approx(hit["score"])
+        assert set(hit["stages"]) == DEFAULT_STAGES
+        assert hit["stages"]["smooth"]["rank"] == hit["rank"]
+        assert hit["stages"]["smooth"]["score"] == pytest.approx(hit["score"])
         assert "BM25Similarity" in hit["explanation"]
     page = search(client, query_id=first["query_id"], limit=2, offset=2, explain=True)
-    assert all(set(hit["stages"]) == FUSED_STAGES for hit in page["hits"])
+    assert all(set(hit["stages"]) == DEFAULT_STAGES for hit in page["hits"])
     assert page["warnings"] == []
 
 
@@ -236,9 +236,9 @@ def test_another_pipeline_for_the_next_round(client: TestClient) -> None:
     first = search(client, query=QUERY, pipeline="bm25")
     assert (first["pipeline"], first["score_kind"]) == ("bm25", "bm25")
     assert search(client, query_id=first["query_id"])["pipeline"] == "bm25"
-    assert search(client, query_id=first["query_id"], pipeline="fused")["pipeline"] == "fused"
-    assert search(client, query_id=first["query_id"])["pipeline"] == "fused"
-    assert search(client, query_id=first["query_id"], offset=2, pipeline="fused")["round"] == 4
+    assert search(client, query_id=first["query_id"], pipeline="smoothed")["pipeline"] == "smoothed"
+    assert search(client, query_id=first["query_id"])["pipeline"] == "smoothed"
+    assert search(client, query_id=first["query_id"], offset=2, pipeline="smoothed")["round"] == 4
 
 
 def test_an_index_without_vectors_has_its_own_default(client: TestClient) -> None:

@@ -71,11 +71,14 @@ def test_three_labels_are_no_cross_encoder(tmp_path: Path) -> None:
         load_cross_encoder(str(write_tiny(tmp_path, labels=3)))
 
 
-@pytest.mark.parametrize("missing", ["config.json", "tokenizer.json"])
-def test_missing_files_are_named(missing: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [("config.json", r"config\.json"), ("tokenizer.json", r"tokenizer\.json"), ("model.safetensors", "no weights in")],
+)
+def test_missing_files_are_named(missing: str, said: str, tmp_path: Path) -> None:
     directory = write_tiny(tmp_path)
     (directory / missing).unlink()
-    with pytest.raises(UnavailableError, match=missing.replace(".", r"\.")):
+    with pytest.raises(UnavailableError, match=said):
         load_cross_encoder(str(directory))
 
 

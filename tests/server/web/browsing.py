@@ -48,9 +48,9 @@ def corpus() -> Iterator[Document]:
     yield Document("lamp", "The vivarium", "Choose the heating lamp and the thermostat by the size of the vivarium.")
 
 
-# The tests of the page know what is found by which words, so theirs is a `fused` that ranks only what has the words.
+# The tests of the page know what is found by which words, so theirs is a `smoothed` that ranks only what has the words.
 PIPELINES = """
-[pipelines.fused]
+[pipelines.smoothed]
 stages = [
   { name = "qe", part = "rocchio" },
   { name = "knn", part = "knn", candidates = "qe" },

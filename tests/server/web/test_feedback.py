@@ -65,7 +65,7 @@ def test_feedback_survives_reranking_reload_and_another_pipeline(visit: Opener) 
     expect(page.locator("#about dl")).to_contain_text("bm25-qe")
     with reranked(page):
         page.go_back()
-    expect(page.locator("#about dl")).to_contain_text("fused")
+    expect(page.locator("#about dl")).to_contain_text("smoothed")
     assert len({body["query_id"] for body in watch.sent("/v1/feedback")}) == 1
 
 
