@@ -20,6 +20,7 @@ from ranking.jobs.storage import Place
 from ranking.jobs.told import Told
 
 _GROUPS: Final = 256  # row groups of a prepared file
+_PAGES: Final = 2**18  # bytes read ahead of each column: without it a row group is read whole, however large
 _JSON: Final = ("jsonl", "ndjson", "json")
 
 
@@ -135,7 +136,7 @@ def _parquet_tables(files: Sequence[Place], rows: int) -> Iterator[pa.Table]:
     waiting = 0
     for file in files:
         with breaking_off(file):
-            opened = pq.ParquetFile(file.open(), pre_buffer=False)
+            opened = pq.ParquetFile(file.open(), pre_buffer=False, buffer_size=_PAGES)
             _check_columns(file, opened.schema_arrow)
             wanted = [name for name in opened.schema_arrow.names if name in ROWS.names or name in ALIASES]
             for batch in opened.iter_batches(rows, columns=wanted):

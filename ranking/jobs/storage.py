@@ -41,8 +41,8 @@ class Place:
         return Place(self.root, f"{self.below}/{name}" if self.below else name)
 
     def __str__(self) -> str:
-        """What a person would write for it; the options of a URI, which may hold secrets, are left out."""
-        base = self.root.partition("?")[0] if _has_scheme(self.root) else self.root
+        """What a person would write for it; what of a URI may be secret is left out."""
+        base = re.sub(r"(?<=://)[^/@]*@", "", self.root.partition("?")[0]) if _has_scheme(self.root) else self.root
         return f"{base.rstrip('/')}/{self.below}" if self.below else base
 
     @property
