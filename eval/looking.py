@@ -6,6 +6,7 @@ import json
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -128,7 +129,8 @@ def _titles(path: Path, collection: str, docs: Sequence[str]) -> dict[str, str]:
     try:
         from index.index import Index
 
-        found = Index.open(Path(where)).view().lexical.documents(docs)
+        with closing(Index.open(Path(where))) as opened:
+            found = opened.view().lexical.documents(docs)
     except ClickwiseError:
         return dict.fromkeys(docs, "")
     return {

@@ -8,7 +8,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Cell: TypeAlias = str | float | int | None
 
@@ -90,8 +90,47 @@ class Table:
         return file.getvalue()
 
     def to_json(self) -> str:
+        """`rows` by the names of columns; beside it all that `from_json` needs to show the table again."""
         rows = [dict(zip(self.columns, row, strict=True)) for row in self.rows]
-        return json.dumps({"caption": self.caption, "rows": rows, "notes": list(self.notes)}, indent=1) + "\n"
+        looks = {
+            "columns": list(self.columns),
+            "digits": self.digits,
+            "bold": sorted(self.bold),
+            "marks": [[i, j, mark] for (i, j), mark in sorted((self.marks or {}).items())],
+        }
+        return json.dumps({"caption": self.caption, "rows": rows, "notes": list(self.notes), **looks}, indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, name: str, text: str) -> Table:
+        """The table that `to_json` wrote, also without its looks. Raises ValueError or KeyError for other text."""
+        held = json.loads(text)
+        columns = held.get("columns") or list(held["rows"][0] if held["rows"] else ())
+        return cls(
+            name,
+            held["caption"],
+            columns,
+            [[row[column] for column in columns] for row in held["rows"]],
+            held["notes"],
+            held.get("digits", 3),
+            frozenset((i, j) for i, j in held.get("bold", ())),
+            {(i, j): mark for i, j, mark in held.get("marks", ())},
+        )
+
+    def shown(self) -> dict[str, Any]:
+        """The table as values for whoever shows it: cells with their text, value, mark and whether they stand out."""
+        return {
+            "name": self.name,
+            "caption": self.caption,
+            "notes": list(self.notes),
+            "columns": [{"name": name, "number": self.is_number(j)} for j, name in enumerate(self.columns)],
+            "rows": [
+                [
+                    {"text": self.text(i, j), "value": cell, "mark": self.mark(i, j), "bold": (i, j) in self.bold}
+                    for j, cell in enumerate(row)
+                ]
+                for i, row in enumerate(self.rows)
+            ],
+        }
 
     def to_html(self) -> str:
         head = "".join(

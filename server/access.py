@@ -47,6 +47,11 @@ NEEDS: Final[Mapping[str, Need]] = {
     "POST /ubi/events": "feedback",
     "GET /v1/{index}/search": "read",
     "GET /v1/{index}/doc/{document_id}": "read",
+    "GET /v1/evaluations": "read",
+    "GET /v1/evaluations:compare": "read",
+    "GET /v1/evaluations/{run}": "read",
+    "GET /v1/evaluations/{run}/topics": "read",
+    "GET /v1/evaluations/{run}/topic": "read",
     "GET /v1/operation/traffic": "read",
     "GET /v1/operation/clicks": "read",
     "GET /v1/operation/errors": "admin",
@@ -61,7 +66,7 @@ NEEDS: Final[Mapping[str, Need]] = {
 }
 """Method and path -> what it needs: a scope (read, feedback, write, admin), any key, or nothing."""
 
-OPEN: Final = frozenset({"/", "/operate", "/vendor/vega.js", "/web", "/openapi.json"})
+OPEN: Final = frozenset({"/", "/operate", "/evaluate", "/vendor/vega.js", "/web", "/openapi.json"})
 """What is served as it is, to everybody: the pages' files and the description of the API. No data of anybody's."""
 
 

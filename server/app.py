@@ -15,6 +15,7 @@ from starlette.types import Scope
 
 from server import access, openapi, problems
 from server.door import House
+from server.evaluations import Evaluations
 from server.guard import check_open_door
 from server.keys import Keys
 from server.middleware import BodyLimit, Envelope
@@ -23,6 +24,7 @@ from server.routes import (
     anserini,
     catalog,
     documents,
+    evaluations,
     health,
     interleaving,
     jobs,
@@ -50,6 +52,7 @@ ROUTES: Final = (
     catalog,
     interleaving,
     jobs,
+    evaluations,
     operate,
     health,
     metrics,
@@ -73,13 +76,15 @@ def create_app(
     *,
     open_service: Callable[[Settings], Service] = Service.open,
     on_warm: Callable[[BaseException | None], None] | None = None,
+    evaluations: Evaluations | None = None,
 ) -> FastAPI:
     """The application. It answers /healthz at once, and everything else when the service is open and warm.
 
     `on_warm` is called, from another thread, with None when that is so or with what went wrong; left out, a failure is
-    logged.
+    logged. `evaluations` reads the reports that the pages show; left out, they show none.
     """
     house = House(settings, Workers(settings.threads, settings.max_waiting), Watch(settings, _version()))
+    house.evaluations = evaluations
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -18,6 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 
 if TYPE_CHECKING:
     from ranking.cli import Place
+    from server.evaluations import Evaluations
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("server.demo", "See a ranking learn: index the Python documentation, judge two hits, watch it move."),
@@ -91,6 +92,12 @@ class Places:
         path = Path(name) if is_path(name) else settings.index_path(name)
         written = settings.config if settings.config and settings.config.is_file() else None
         return Place(path, specs, settings.default_pipeline, written)
+
+    def evaluations(self, folder: Path) -> Evaluations:
+        """The runs of `clickwise eval` in a folder, for the pages of the service."""
+        from eval.browsing import Browser
+
+        return Browser(folder)
 
 
 app = typer.Typer(

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from server.evaluations import Evaluations
 from server.gauges import Gauges
 from server.guard import Guard
 from server.health import Health
@@ -42,6 +43,7 @@ class House:
     failed: BaseException | None = None
     leaving: bool = False
     recent: RecentErrors = field(default_factory=RecentErrors)
+    evaluations: Evaluations | None = None
     guard: Guard = field(init=False)
     health: Health = field(init=False)
     _aside: ThreadPoolExecutor = field(init=False)

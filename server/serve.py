@@ -17,6 +17,7 @@ import typer
 from index.errors import ConflictError, InputError
 
 if TYPE_CHECKING:
+    from server.evaluations import Evaluations
     from server.settings import Settings
 
 app = typer.Typer()
@@ -24,6 +25,7 @@ app = typer.Typer()
 
 @app.command()
 def serve(
+    context: typer.Context,
     host: Annotated[str | None, typer.Option(help="The address to listen on. [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="The port; 0 takes any free one. [default: 8080]")] = None,
     home: Annotated[Path | None, typer.Option(help="The folder of indexes and store. [default: .clickwise]")] = None,
@@ -66,10 +68,12 @@ def serve(
     def announce(url: str) -> None:
         typer.echo(json.dumps({"url": url}) if as_json else f"Clickwise is ready: open {url} (Ctrl-C stops it).")
 
-    run(load_settings(flags), announce)
+    settings = load_settings(flags)
+    reader: Callable[[Path], Evaluations] | None = getattr(context.obj, "evaluations", None)
+    run(settings, announce, reader(settings.evaluations_folder) if reader else None)
 
 
-def run(settings: Settings, announce: Callable[[str], None]) -> None:
+def run(settings: Settings, announce: Callable[[str], None], evaluations: Evaluations | None = None) -> None:
     """Serve until SIGINT or SIGTERM, and end as `server.leaving` says.
 
     `announce` is called once with the page's address, when the service is warm.
@@ -101,7 +105,7 @@ def run(settings: Settings, announce: Callable[[str], None]) -> None:
             failures.append(failure)
             server.should_exit = True
 
-    application = create_app(settings, on_warm=on_warm)
+    application = create_app(settings, on_warm=on_warm, evaluations=evaluations)
     configuration = uvicorn.Config(
         application,
         log_config=None,

@@ -89,6 +89,9 @@ class Settings(BaseSettings):
     depth: int = Field(
         default=1000, ge=10, le=10_000, description="documents re-ranked, kept and paged through per round"
     )
+    evaluations: Path | None = Field(
+        default=None, description="the folder whose runs of 'clickwise eval' the pages show; default home/eval/runs"
+    )
     click_model: str = Field(
         default="off",  # switched on where it wins: with a model fitted to one's own log it does
         description="how clicks become feedback: the folder of a model of 'clickwise clicks fit'; published, by how "
@@ -193,6 +196,11 @@ class Settings(BaseSettings):
     def store_address(self) -> str:
         """The URL of the store, with the default filled in."""
         return self.store_url or f"sqlite:///{self.home / 'store.db'}"
+
+    @property
+    def evaluations_folder(self) -> Path:
+        """Where the pages find runs, with the default filled in: where `clickwise eval run` leaves them."""
+        return self.evaluations or self.home / "eval" / "runs"
 
     def index_paths(self) -> dict[str, Path]:
         """Every index that is named, or else every one under home/indexes, by name."""

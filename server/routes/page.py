@@ -14,7 +14,7 @@ from server.charts import ChartLibrary
 from server.door import the_house
 
 WEB: Final = Path(__file__).parent.parent / "web"
-PAGES: Final = {"/": "index.html", "/operate": "operate.html"}
+PAGES: Final = {"/": "index.html", "/operate": "operate.html", "/evaluate": "evaluate.html"}
 _FRESH: Final = {"Cache-Control": "no-cache"}  # ask again every time: an ETag makes that cheap
 
 

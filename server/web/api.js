@@ -44,10 +44,14 @@ export const indexes = () => call("v1/indexes").then((answer) => answer.indexes)
 
 export const pipelines = () => call("v1/pipelines").then((answer) => answer.pipelines);
 
-/** A GET of what the other pages show; `query` is left out where a value is empty. */
-export function look(path, query = {}) {
-  const given = Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined);
-  return call(given.length ? `${path}?${new URLSearchParams(given)}` : path);
+/** A GET of what the other pages show; `query` is left out where a value is empty, `lists` has names that repeat. */
+export function look(path, query = {}, lists = {}) {
+  const given = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== "" && value !== null && value !== undefined) given.append(name, value);
+  }
+  for (const [name, values] of Object.entries(lists)) for (const value of values) given.append(name, value);
+  return call(given.size ? `${path}?${given}` : path);
 }
 
 /** One document in full. */

@@ -158,7 +158,7 @@ export function duels({ duels: found, confidence }) {
   ];
   const title = "all clicks for the second (-1) … all for the first (1)";
   return [
-    chart("Preferences in duels", specs.intervals("preference", "name", title), columns, rows),
+    chart("Preferences in duels", specs.intervals("preference", "name", title, rows.length), columns, rows),
     h("p", { class: "quiet-text" }, `${Math.round(100 * confidence)}% intervals, valid whenever they are read.`),
   ];
 }

@@ -106,8 +106,11 @@ export function table(caption, columns, rows) {
   );
 }
 
-/** A chart with its numbers. `spec` is Vega-Lite without data and sizes; `rows` are both its data and the table's. */
-export function chart(label, spec, columns, rows) {
+/**
+ * A chart with its numbers. `spec` is Vega-Lite without data and sizes; `rows` are both its data and the table's.
+ * Without `numbers` a table elsewhere has them.
+ */
+export function chart(label, spec, columns, rows, { numbers = true } = {}) {
   const container = h("div", { class: "chart", "aria-hidden": "true" });
   const size = { width: "container", height: HEIGHT, autosize: { type: "fit-x", contains: "padding" } };
   drawn.set(container, { spec: { ...size, data: { values: rows }, ...spec }, view: null });
@@ -116,6 +119,6 @@ export function chart(label, spec, columns, rows) {
     "figure",
     { "aria-label": label },
     container,
-    h("details", { class: "numbers" }, h("summary", {}, "The numbers"), table(label, columns, rows)),
+    numbers && h("details", { class: "numbers" }, h("summary", {}, "The numbers"), table(label, columns, rows)),
   );
 }

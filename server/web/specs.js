@@ -55,12 +55,23 @@ export const band = {
 };
 
 /** Differences with intervals about zero, one row each. */
-export const intervals = (field, name, title) => ({
-  height: { step: 26 },
+export const intervals = (field, name, title, rows) => ({
+  height: 26 * rows,
   encoding: { y: { field: name, type: "nominal", title: null, sort: null, axis: { labelLimit: 220 } } },
   layer: [
-    { mark: { type: "rule", strokeWidth: 3 }, encoding: { x: measured("low", title), x2: { field: "high" } } },
-    { mark: { type: "point" }, encoding: { x: measured(field, title) } },
+    { mark: { type: "rule", strokeWidth: 2 }, encoding: { x: measured("low", title, { axis: { format: ".3f" } }), x2: { field: "high" } } },
+    { mark: { type: "point", size: 110, opacity: 1 }, encoding: { x: measured(field, title) } },
     { mark: { type: "rule", strokeDash: [3, 3] }, encoding: { x: { datum: 0, type: "quantitative" }, y: null } },
   ],
 });
+
+/** What each topic gains by a ranker over another, sorted. */
+export const gains = {
+  mark: { type: "bar" },
+  encoding: {
+    x: { field: "place", type: "ordinal", title: "topics, by what they gain", axis: { labels: false, ticks: false } },
+    y: measured("difference", "difference"),
+    color: { field: "better", type: "nominal", legend: { title: "better" } },
+    tooltip: tooltip("topic", "query", { field: "difference", format: "+.3f" }),
+  },
+};

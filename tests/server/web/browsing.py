@@ -15,6 +15,7 @@ import uvicorn
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Locator, Page, Request, expect
 
+from eval.browsing import Browser
 from index.build import build_index
 from index.index import Index
 from index.types import Document
@@ -61,8 +62,9 @@ stages = [
 
 
 @contextmanager
-def serving(home: Path) -> Iterator[str]:
-    """The address of the real application, with one small index, on a free port of this machine."""
+def serving(home: Path, runs: Path | None = None) -> Iterator[str]:
+    """The address of the real application, with one small index and the runs of a folder, on a free port of this
+    machine."""
     encoder = HashingEncoder()
     build_index(home / "pets", corpus(), encoder=encoder)
     (home / "clickwise.toml").write_text(PIPELINES, encoding="utf-8")
@@ -74,8 +76,9 @@ def serving(home: Path) -> Iterator[str]:
         return Service(catalog, store, settings)
 
     warm = threading.Event()
-    settings = Settings(home=home, indexes={"pets": home / "pets"})
-    app = create_app(settings, open_service=open_service, on_warm=lambda _: warm.set())
+    settings = Settings(home=home, indexes={"pets": home / "pets"}, evaluations=runs)
+    evaluations = Browser(settings.evaluations_folder)
+    app = create_app(settings, open_service=open_service, on_warm=lambda _: warm.set(), evaluations=evaluations)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from eval.artefacts import write_results
+from eval.config import parse_config
+from eval.experiment import run_experiment
+from tests.eval.conftest import TABLES, Place
+from tests.fakes import HashingEncoder
 from tests.server.web.browsing import Opener, Watch, serving
 
 ARGUMENTS = [
@@ -41,9 +47,21 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def address(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def runs(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the run of a small experiment, and once more under another name."""
+    place = Place(tmp_path_factory.mktemp("experiment"))
+    folder = place.folder / "runs"
+    tables = {**TABLES, "rankers": {name: TABLES["rankers"][name] for name in ("bm25", "bm25-qe", "fused")}}
+    experiment = parse_config({**tables, "data": str(place.folder)}, "test")
+    write_results(run_experiment(experiment, place.store, encoder=HashingEncoder()), folder / "first")
+    shutil.copytree(folder / "first", folder / "second")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def address(browser: Browser, runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where the application listens. Comes after the browser: without one nothing needs to be started."""
-    with serving(tmp_path_factory.mktemp("home")) as url:
+    with serving(tmp_path_factory.mktemp("home"), runs) as url:
         yield url
 
 
