@@ -29,6 +29,10 @@ class Database(ABC):
         with self.errors(), self._reader().connect() as connection:
             yield connection
 
+    def looking(self) -> AbstractContextManager[Connection]:
+        """A connection for one statement that reads: what needs no transaction costs none."""
+        return self.reading()
+
     def settled(self) -> AbstractContextManager[Connection]:
         """A transaction that reads what is there when everybody who was writing has ended: ids up to the highest it
         sees are final, later rows get higher ones."""

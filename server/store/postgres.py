@@ -45,12 +45,18 @@ class Postgres(Database):
             ) from None
         event.listen(self.engine, "connect", _configure)
         self._snapshot = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._at_once = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self.weeks = Weeks(self)
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         self.weeks.make(now_ms())
         with super().writing() as connection:
+            yield connection
+
+    @contextmanager
+    def looking(self) -> Iterator[Connection]:
+        with self.errors(), self._at_once.connect() as connection:
             yield connection
 
     @contextmanager

@@ -74,7 +74,7 @@ class Store:
 
     def query(self, query_id: str) -> StoredQuery:
         """Raises NotFoundError for an id that was never given out."""
-        with self.reading() as connection:
+        with self.database.looking() as connection:
             row = connection.execute(select(queries).where(queries.c.query_id == query_id)).mappings().first()
         if row is None:
             raise unknown_query(query_id)
@@ -82,7 +82,7 @@ class Store:
 
     def marks(self, query_id: str) -> dict[str, Mark]:
         """What is believed about each document of a query after all events so far."""
-        with self.reading() as connection:
+        with self.database.looking() as connection:
             rows = connection.execute(
                 select(events).where(events.c.query_id == query_id).order_by(events.c.event_id)
             ).mappings()
@@ -98,13 +98,13 @@ class Store:
         rows = select(rankings).where(rankings.c.query_id == query_id)
         newest = rows.order_by(rankings.c.round.desc()).limit(1)
         chosen = newest if number is None else rows.where(rankings.c.round == number)
-        with self.reading() as connection:
+        with self.database.looking() as connection:
             row = connection.execute(chosen).mappings().first()
         return None if row is None else round_of(row)
 
     def ranked(self, query_id: str, document: str) -> bool:
         """Whether any round of the query ranked this document."""
-        with self.reading() as connection:
+        with self.database.looking() as connection:
             rows = connection.execute(select(rankings.c.documents).where(rankings.c.query_id == query_id)).scalars()
             return any(document in unpacked(blob) for blob in rows)
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from index.index import Index
 from server.service import Service
-from tests.server.conftest import MakeService, client_of
+from tests.server.conftest import client_of
 
 QUERY = "espresso grinder"
 
@@ -59,16 +58,3 @@ def test_a_failing_statement_tells_the_log_no_values(own: Service, caplog: pytes
         assert client.post("/v1/search", json={"query": "a private question"}).status_code == 500
     assert "INSERT INTO" in caplog.text or "no such table" in caplog.text
     assert "private" not in caplog.text
-
-
-def test_two_services_on_one_postgresql(make_service: MakeService, dense_index: Index, postgres_address: str) -> None:
-    first, second = (make_service({"dense": dense_index}, store_url=postgres_address) for _ in range(2))
-    with client_of(first) as here, client_of(second) as there:
-        found = here.post("/v1/search", json={"query": QUERY, "session_id": "s"}).json()
-        event = {"query_id": found["query_id"], "document": found["hits"][3]["id"], "kind": "relevant"}
-        assert there.post("/v1/feedback", json=event).status_code == 201
-        again = here.post("/v1/search", json={"query_id": found["query_id"]}).json()
-        assert [line["document"] for line in again["feedback"]] == [event["document"]]
-        assert again["round"] == 2
-        assert there.delete("/v1/people/s").json()["queries"] == 1
-        assert here.post("/v1/search", json={"query_id": found["query_id"]}).status_code == 404
