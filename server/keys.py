@@ -34,6 +34,8 @@ these, keys, and what runs."""
 PREFIX: Final = "cw_"
 FRESH_SECONDS: Final = 2.0
 """For how long a look into the store holds: a revoked key ends within this time, in every replica."""
+UNKNOWN_SECONDS: Final = 0.2
+"""The same for keys that it did not find: a new one opens at once, and wrong ones do not cost a look each."""
 _ID_DIGITS: Final = 12
 _DAY_MS: Final = 86_400_000
 
@@ -125,7 +127,7 @@ class Keys:
 
 
 class Keyring:
-    """The keys of a running service, read again from the store once in `FRESH_SECONDS`. Thread-safe."""
+    """The keys of a running service, read from the store again when what is known is too old. Thread-safe."""
 
     def __init__(self, load: Callable[[], Iterable[Key]], clock: Callable[[], float] = time.monotonic) -> None:
         self._load, self._clock = load, clock
@@ -136,17 +138,18 @@ class Keyring:
     async def find(self, text: str) -> Key | None:
         """The valid key of this text, None where there is none. Raises UnavailableError where the store is."""
         digest = _digest(text)
-        if self._clock() - self._loaded > FRESH_SECONDS:
-            await asyncio.to_thread(self._refresh)
+        oldest = FRESH_SECONDS if digest[:_ID_DIGITS] in self._held else UNKNOWN_SECONDS
+        if self._clock() - self._loaded > oldest:
+            await asyncio.to_thread(self._refresh, oldest)
         key = self._held.get(digest[:_ID_DIGITS])
         if key is None or not hmac.compare_digest(key.digest, digest) or not key.valid:
             return None
         return key
 
-    def _refresh(self) -> None:
+    def _refresh(self, oldest: float) -> None:
         with self._loading:
             now = self._clock()
-            if now - self._loaded > FRESH_SECONDS:  # else another thread was faster
+            if now - self._loaded > oldest:  # else another thread was faster
                 self._held = {key.id: key for key in self._load()}
                 self._loaded = now
 

@@ -11,7 +11,7 @@ import pytest
 
 from index.errors import InputError, NotFoundError, UnavailableError
 from server import cli, keys
-from server.keys import FRESH_SECONDS, Key, Keyring, Keys
+from server.keys import FRESH_SECONDS, UNKNOWN_SECONDS, Key, Keyring, Keys
 from server.store import Store
 
 
@@ -102,6 +102,18 @@ def test_many_requests_are_one_look_and_a_revoked_key_ends_in_time() -> None:
     held.keys = [a_key("cw_one", revoked_ms=1)]
     held.now += FRESH_SECONDS + 0.1
     assert held.find("cw_one") is None
+    assert held.looks == 2
+
+
+def test_a_new_key_opens_at_once_and_wrong_ones_cost_few_looks() -> None:
+    held = Held()
+    held.keys = [a_key("cw_one")]
+    assert held.find("cw_one")
+    held.keys.append(a_key("cw_new"))
+    held.now += UNKNOWN_SECONDS + 0.01
+    for _ in range(5):
+        assert held.find("cw_wrong") is None
+        assert held.find("cw_new") == held.keys[1]
     assert held.looks == 2
 
 
