@@ -53,4 +53,10 @@ class View:
         """Why what was read through this view is less than all there is, None where it is not."""
         if self.gone:
             return "index gone"
-        return self.asking.degraded if self.asking else None
+        return "shards missing" if self.asking and self.asking.missing else None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is missing of an index in shards, in words."""
+        told = self.asking.told() if self.asking else None
+        return [told] if told else []

@@ -42,6 +42,8 @@ class Context:
         """`deadline` is a time of `time.perf_counter`: after it the answer is what there is by then."""
         self.view = view
         self.deadline = deadline
+        if view.asking is not None:
+            view.asking.deadline = deadline
         self.encode_seconds = 0.0  # the time spent in the encoder so far
         self._degraded: str | None = None
         self.truncated = 0  # texts that a ranker has not read to their end

@@ -60,7 +60,10 @@ def report(
             {"document": doc, "relevance": grade}
             for doc, grade in zip(feedback.ids, feedback.relevance.tolist(), strict=True)
         ],
-        "warnings": [f"The index holds no document {doc!r}: what was said about it is ignored." for doc in unknown],
+        "warnings": [
+            *context.view.warnings,
+            *(f"The index holds no document {doc!r}: what was said about it is ignored." for doc in unknown),
+        ],
         "documents": context.view.documents,
         "total": len(trace.ranking),
         "timings_ms": {name: round(ms, 3) for name, ms in trace.timings_ms.items()},

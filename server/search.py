@@ -178,6 +178,7 @@ class Searching:
         before = self._before(query, made)
         timings = {**trace.timings_ms, "store": _since(start)}
         warnings = [] if context.lexical.analyze(query.text) else [SILENT]
+        warnings += context.view.warnings
         if context.truncated:
             warnings.append(f"Of {documents(context.truncated)} only the beginning was read by the cross-encoder.")
         if len(known) < len(learned):

@@ -17,7 +17,7 @@ class Asking:
     """The questions of one call of the rankers: how long they may take, and what they missed.
 
     A shard that has not answered once is not asked again in the same call, so that a call waits for it once. `deadline`
-    (by `time.monotonic`) ends all waiting earlier than the patience of the index. Thread-safe.
+    (by `time.perf_counter`) ends all waiting earlier than the patience of the index. Thread-safe.
     """
 
     def __init__(self, workers: Workers, commits: tuple[Commit, ...], patience: float) -> None:
@@ -33,8 +33,7 @@ class Asking:
     def shards(self) -> int:
         return len(self._commits)
 
-    @property
-    def degraded(self) -> str | None:
+    def told(self) -> str | None:
         """What is missing, in words; None where nothing is."""
         if not self.missing:
             return None
@@ -57,7 +56,7 @@ class Asking:
             for number, given in args.items()
             if number not in self.missing
         }
-        until = time.monotonic() + self._patience
+        until = time.perf_counter() + self._patience
         if self.deadline is not None:
             until = min(until, self.deadline)
         answers = {}
@@ -75,7 +74,7 @@ class Asking:
 
     @staticmethod
     def _waited(answer: Future[Any], until: float) -> Any:
-        return answer.result(max(0.0, until - time.monotonic()))
+        return answer.result(max(0.0, until - time.perf_counter()))
 
 
 def _reason(problem: Exception) -> str:

@@ -85,7 +85,8 @@ class Reranker:
             ranked += traces
             advance(len(chunk))
         if self.view.degraded:  # a shard that is away for a moment must not leave its mark in the output
-            raise UnavailableError(self.view.degraded, "Run the job again when all shards answer: it goes on.")
+            missing = " ".join(self.view.warnings) or "The files of the index are gone."
+            raise UnavailableError(missing, "Run the job again when all of it answers: it goes on where it was.")
         table = rankings_table(rows, ranked, self.pipeline.spec if self.task.stages else None)
         counts = {"queries": len(rows), "documents": len(table)}
         degraded = sum(trace.degraded is not None for trace in ranked)

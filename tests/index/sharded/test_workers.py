@@ -13,7 +13,7 @@ import pytest
 
 from index.build import BuildOptions, build_index
 from index.errors import InputError, OverloadedError, UnavailableError
-from index.index import Index
+from index.index import Index, View
 from index.lexical import LexicalQuery
 from index.sharded.generation import ShardedGeneration
 from index.sharded.processes import ProcessWorkers, portable
@@ -122,11 +122,11 @@ def process_of(index: Index, number: int) -> int:
     return found
 
 
-def partial_answer(index: Index, text: str, seconds: float) -> tuple[list[tuple[str, float]], str | None]:
+def partial_answer(index: Index, text: str, seconds: float) -> tuple[list[tuple[str, float]], View]:
     view = index.view()
     assert view.asking is not None
-    view.asking.deadline = time.monotonic() + seconds
-    return list(view.lexical.search(LexicalQuery(text=text), 1_000)), view.degraded
+    view.asking.deadline = time.perf_counter() + seconds
+    return list(view.lexical.search(LexicalQuery(text=text), 1_000)), view
 
 
 @pytest.mark.kill
@@ -139,12 +139,13 @@ def test_a_shard_that_does_not_answer_is_left_out_and_said(pair: tuple[Index, In
     process = process_of(sharded, 1)
     os.kill(process, signal.SIGSTOP)
     try:
-        found, degraded = partial_answer(sharded, text, 0.3)
+        found, view = partial_answer(sharded, text, 0.3)
     finally:
         os.kill(process, signal.SIGCONT)
     assert found == without  # by the statistics of the whole collection still
-    assert degraded is not None
-    assert degraded.startswith("Shard 1 of 2 did not answer")
+    assert view.degraded == "shards missing"
+    assert view.warnings[0].startswith("Shard 1 of 2 did not answer")
+    assert view.anew().degraded is None
     assert list(sharded.view().lexical.search(LexicalQuery(text=text), 1_000)) == full
 
 
@@ -158,8 +159,8 @@ def test_a_shard_that_dies_comes_back(pair: tuple[Index, Index]) -> None:
     until = time.monotonic() + 60
     seen: list[tuple[str, float]] = []
     while seen != full and time.monotonic() < until:
-        seen, degraded = partial_answer(sharded, text, 60)
-        assert degraded is None or seen == [(doc, score) for doc, score in full if shard_of(doc, 2) != 0]
+        seen, view = partial_answer(sharded, text, 60)
+        assert view.degraded is None or seen == [(doc, score) for doc, score in full if shard_of(doc, 2) != 0]
     assert seen == full
 
 
