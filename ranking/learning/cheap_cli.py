@@ -11,13 +11,17 @@ import typer
 
 if TYPE_CHECKING:
     from index.index import Index
-    from ranking.learning.judged import Epoch, Gain, Topic, Vectors
+    from ranking.learning.judged import Epoch, Gain
 
 app = typer.Typer()
 
 Name = Annotated[str, typer.Argument(help="The index's name, or its directory.")]
 Queries = Annotated[Path | None, typer.Option(help="BEIR's queries.jsonl.")]
 Qrels = Annotated[Path | None, typer.Option(help="BEIR's qrels: topic, document and grade, tab-separated.")]
+Clicks = Annotated[
+    Path | None, typer.Option(help="Instead: a click log, or .jsonl or .parquet with query, document and relevance.")
+]
+ClickModel = Annotated[Path | None, typer.Option(help="What 'clickwise clicks fit' wrote, to debias the log with.")]
 Relevant = Annotated[int, typer.Option(min=1, help="The least grade that is relevant.")]
 Epochs = Annotated[int, typer.Option(min=1, help="Passes over the topics.")]
 Validation = Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of the topics that confirm it.")]
@@ -35,6 +39,8 @@ def metric(
     queries: Queries = None,
     qrels: Qrels = None,
     relevant: Relevant = 1,
+    clicks: Clicks = None,
+    click_model: ClickModel = None,
     epochs: Epochs = 12,
     penalty: Annotated[float, typer.Option(min=0.0, help="How strongly the map is held where it is.")] = 1e-3,
     validation: Validation = 0.2,
@@ -44,12 +50,13 @@ def metric(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Learn a metric for an index from its own judgements.
+    """Learn a metric for an index from its own judgements, or from debiased clicks.
 
     The map lies with the index's generation and serves every stage with space = "learned". It is kept only where
     topics that were set aside confirm a gain; a rebuild of the index leaves it behind.
     """
     from index.metric import Metric
+    from ranking.learning.judged_topics import topics_of
     from ranking.learning.metric import MetricTraining, train_metric
 
     opened = _opened(context, index, home)
@@ -57,14 +64,14 @@ def metric(
         opened.learn(None)
         typer.echo(f"The index {opened.name} has no learned metric now.", err=True)
         return
-    vectors, topics = _judged(opened, queries, qrels, relevant, learned=False)
+    vectors, topics = topics_of(opened, *_judgements(queries, qrels, clicks, click_model), relevant)
     training = MetricTraining(epochs=epochs, penalty=penalty, validation=validation, seed=seed)
     found = train_metric(vectors, topics, training, _say)
     weights = {"query_weight": found.query_weight, "negative_weight": found.negative_weight}
     outcome = _outcome(found.gain, weights, force)
     space = opened.view().vectors
     if outcome["kept"] and space is not None:
-        opened.learn(Metric(found.matrix, space.space_digest, _about(outcome, qrels, seed)))
+        opened.learn(Metric(found.matrix, space.space_digest, _about(outcome, qrels or clicks, seed)))
     typer.echo(json.dumps(outcome) if as_json else _sentence(outcome, "metric"))
 
 
@@ -75,6 +82,8 @@ def prior(
     queries: Queries = None,
     qrels: Qrels = None,
     relevant: Relevant = 1,
+    clicks: Clicks = None,
+    click_model: ClickModel = None,
     epochs: Epochs = 6,
     rank: Annotated[int, typer.Option(min=1, help="Of the covariance's part beside the identity.")] = 8,
     validation: Validation = 0.2,
@@ -84,11 +93,13 @@ def prior(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Learn the probe's prior for an index from its own judgements: after the metric, where that is learned too.
+    """Learn the probe's prior for an index from its own judgements, or from debiased clicks: after the metric, where
+    that is learned too.
 
     It lies with the index's generation and serves every probe with prior = "learned". It is kept only where topics
     that were set aside confirm a gain; a rebuild of the index, or another metric, leaves it behind.
     """
+    from ranking.learning.judged_topics import topics_of
     from ranking.learning.prior import PriorTraining, train_prior
 
     opened = _opened(context, index, home)
@@ -96,7 +107,7 @@ def prior(
         opened.learn_prior(None)
         typer.echo(f"The index {opened.name} has no learned prior now.", err=True)
         return
-    vectors, topics = _judged(opened, queries, qrels, relevant, learned=True)
+    vectors, topics = topics_of(opened, *_judgements(queries, qrels, clicks, click_model), relevant, learned=True)
     view = opened.view().vectors
     space = "" if view is None else view.learned_digest
     training = PriorTraining(epochs=epochs, rank=rank, validation=validation, seed=seed)
@@ -105,7 +116,7 @@ def prior(
     numbers = {name: float(getattr(found.prior, name)) for name in names}
     outcome = _outcome(found.gain, {**numbers, "noise": list(found.prior.noise)}, force)
     if outcome["kept"]:
-        opened.learn_prior(found.prior.noted(_about(outcome, qrels, seed)))
+        opened.learn_prior(found.prior.noted(_about(outcome, qrels or clicks, seed)))
     typer.echo(json.dumps(outcome) if as_json else _sentence(outcome, "prior"))
 
 
@@ -117,15 +128,21 @@ def _opened(context: typer.Context, name: str, home: Path | None) -> Index:
     return Index.open(find(name, home))
 
 
-def _judged(
-    index: Index, queries: Path | None, qrels: Path | None, relevant: int, learned: bool
-) -> tuple[Vectors, list[Topic]]:
+def _judgements(
+    queries: Path | None, qrels: Path | None, clicks: Path | None, click_model: Path | None
+) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
+    """Topic -> text, and topic -> document -> grade: as judged, or as clicks make likely (1 from even odds on)."""
     from index.errors import InputError
-    from ranking.learning.judged_topics import read_qrels, read_queries, topics_of
+    from ranking.learning.click_tasks import read_soft_judgements
+    from ranking.learning.judged_topics import read_qrels, read_queries
 
-    if queries is None or qrels is None:
-        raise InputError("There is nothing to learn from.", "Name --queries and --qrels.")
-    return topics_of(index, read_queries(queries), read_qrels(qrels), relevant, learned=learned)
+    if clicks is not None and queries is None and qrels is None:
+        soft = read_soft_judgements(clicks, click_model).relevance
+        likely = {query: {doc: int(grade >= 0.5) for doc, grade in found.items()} for query, found in soft.items()}
+        return {query: query for query in likely}, likely
+    if queries is None or qrels is None or clicks is not None:
+        raise InputError("It is not clear what to learn from.", "Name --queries and --qrels, or --clicks.")
+    return read_queries(queries), read_qrels(qrels)
 
 
 def _say(epoch: Epoch) -> None:
@@ -148,9 +165,9 @@ def _rounded(value: float | list[float]) -> float | list[float]:
     return [round(one, 4) for one in value] if isinstance(value, list) else round(value, 4)
 
 
-def _about(outcome: Mapping[str, Any], qrels: Path | None, seed: int) -> dict[str, str]:
+def _about(outcome: Mapping[str, Any], source: Path | None, seed: int) -> dict[str, str]:
     told = {name: str(value) for name, value in outcome.items()}
-    return {"qrels": "" if qrels is None else qrels.name, "seed": str(seed), **told}
+    return {"learned_from": "" if source is None else source.name, "seed": str(seed), **told}
 
 
 def _sentence(outcome: Mapping[str, Any], what: str) -> str:

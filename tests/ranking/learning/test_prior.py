@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -175,3 +176,22 @@ def test_the_command_keeps_a_prior_that_the_probe_then_uses(
     assert CliRunner().invoke(app, ["prior", str(index.path), "--forget"]).exit_code == 0
     assert learned.rank([request]) == plain
     assert learned.version == version
+
+
+def test_it_learns_from_clicks_too(
+    tmp_path: Path, new_index: Callable[..., Index], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What clicks make likely counts as judged; a log and judgements at once are too much."""
+    monkeypatch.setattr("index.encoder.load_encoder", lambda name, **options: HashingEncoder())
+    index = new_index()
+    write_folder(tmp_path)
+    lines = [line.split("\t") for line in (tmp_path / "train.tsv").read_text(encoding="utf-8").splitlines()[1:]]
+    rows = [{"query": q, "document": doc, "relevance": 0.9 if int(grade) else 0.2} for q, doc, grade in lines]
+    clicks = tmp_path / "clicks.jsonl"
+    clicks.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    options = [str(index.path), "--validation", "0.4", "--epochs", "1"]
+    judged = ["--queries", str(tmp_path / "queries.jsonl"), "--qrels", str(tmp_path / "train.tsv")]
+    for what in ("metric", "prior"):
+        assert call([what, *options, "--clicks", str(clicks)]) == call([what, *options, *judged])
+    result = CliRunner().invoke(app, ["prior", *options, *judged, "--clicks", str(clicks)])
+    assert isinstance(result.exception, InputError)
