@@ -254,7 +254,12 @@ class Index:
         return ShardedGeneration(self.path, current, manifest, engine=self._engine, patience=self._patience)
 
     def _refresh(self) -> None:
-        stamp = generations.stamp(self.path)
+        try:
+            stamp = generations.stamp(self.path)
+        except OSError:
+            raise UnavailableError(
+                f"The index at {self.path} is gone.", "Put its directory back, or build it again."
+            ) from None
         if stamp == self._stamp:
             return
         current = generations.read_current(self.path)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from index.errors import UnavailableError
 from index.types import Ranking
 from ranking.context import Context, Vectors
 from ranking.contract import Request
@@ -132,9 +133,12 @@ class _Reading:
             pooled = self.engine.states(pairs, keep=self.cut, timeout=remaining(self.deadline))
         except TimeoutError:
             self.context.degrade("deadline")
-            return [(answer, answer) for answer in (request.answer(ranking) for request, ranking in asked)]
-        states = dict(zip((pair.key for pair in pairs), pooled, strict=True))
-        return [self._answers(head, states) for head in heads]
+        except UnavailableError:  # the engine is there, but could not
+            self.context.degrade("model failed")
+        else:
+            states = dict(zip((pair.key for pair in pairs), pooled, strict=True))
+            return [self._answers(head, states) for head in heads]
+        return [(answer, answer) for answer in (request.answer(ranking) for request, ranking in asked)]
 
     def _cut(self) -> int | None:
         """The layer below which states are kept for adaptation; None where none changes."""
@@ -193,6 +197,9 @@ class _Reading:
             return before, head.ranking(self._adapted_logits(head, states, delta), head.prior.changed(delta))
         except TimeoutError:  # the answer before adaptation is there
             self.context.degrade("deadline")
+            return before, before
+        except UnavailableError:
+            self.context.degrade("model failed")
             return before, before
 
     def _adapted_logits(self, head: _Head, states: Mapping[bytes, Tensor], delta: Delta) -> dict[bytes, float]:

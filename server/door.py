@@ -20,7 +20,7 @@ from server.guard import Guard
 from server.health import Health
 from server.keys import Keys
 from server.operate.errors import RecentErrors
-from server.patience import Patience
+from server.patience import WAITING_SHARE, Patience
 from server.problems import NotReadyError
 from server.schemas import Problem
 from server.service import Service
@@ -44,11 +44,14 @@ class House:
     leaving: bool = False
     recent: RecentErrors = field(default_factory=RecentErrors)
     evaluations: Evaluations | None = None
+    writers: Workers = field(init=False)
     guard: Guard = field(init=False)
     health: Health = field(init=False)
     _aside: ThreadPoolExecutor = field(init=False)
 
     def __post_init__(self) -> None:
+        # One: an index has one writer at a time, and who waits for it must not keep a thread from those who search.
+        self.writers = Workers(1, self.settings.max_waiting, "clickwise-writer")
         self.guard = Guard(self.settings, lambda: Keys(self.ready().store).all())
         # Two: a store that hangs holds up the look at the health, and must not keep the metrics from telling.
         self._aside = ThreadPoolExecutor(2, thread_name_prefix="clickwise-aside")
@@ -74,6 +77,7 @@ class House:
     def close(self) -> None:
         """Finish what is worked on, then let go of everything."""
         self.workers.close()
+        self.writers.close()
         self._aside.shutdown()
         if self.service is not None:
             self.service.close()
@@ -98,13 +102,18 @@ class Door:
         status: Callable[[A], int] = lambda _: 200,
         patience: Patience | None = None,
         *,
+        writes: bool = False,
         exclude_none: bool = False,
     ) -> Response:
         """The result of `work` as JSON, without the members that are null if so wished; None as 204.
 
-        With `patience` the work is given up when the client goes away. Raises ClientDisconnect then.
+        With `patience` the work is given up when the client goes away. Work that `writes` to an index, or loads a
+        model, waits in a line of its own. Raises BusyError where the wait is likely to be too long, ClientDisconnect
+        for a client that has gone.
         """
         watch, asked = self._house.watch, time.perf_counter()
+        lane = self._house.writers if writes else self._house.workers
+        lane.admit(WAITING_SHARE * (patience or self.patience(None)).seconds)
 
         def response() -> Response:
             watch.waited(time.perf_counter() - asked)
@@ -117,8 +126,8 @@ class Door:
             )
 
         if patience is None:
-            return await self._house.workers.run(response)
-        working = asyncio.ensure_future(self._house.workers.run(response))
+            return await lane.run(response)
+        working = asyncio.ensure_future(lane.run(response))
         leaving = asyncio.ensure_future(_gone(self._request))
         try:
             await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)

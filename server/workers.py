@@ -27,11 +27,11 @@ class Workers:
     has ended.
     """
 
-    def __init__(self, threads: int, max_waiting: int) -> None:
+    def __init__(self, threads: int, max_waiting: int, name: str = "clickwise") -> None:
         self.threads, self.room = threads, threads + max_waiting
         self.inside = 0  # requests that are worked on or wait
         self._seconds = 0.0  # what one takes, smoothed
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="clickwise")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._counting = threading.Lock()
 
     async def run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -51,6 +51,17 @@ class Workers:
         """Raises BusyError where `run` would; it says when those who wait now will be done."""
         if self.inside >= self.room:
             wait = self.inside / self.threads * self._seconds
+            raise BusyError("Too many requests are waiting.", "Try again in a moment.", retry_after=wait)
+
+    @property
+    def expected_wait(self) -> float:
+        """For how many seconds the next request would wait for a thread, going by what work has taken lately."""
+        return self._seconds * max(0, self.inside - self.threads + 1) / self.threads
+
+    def admit(self, seconds: float) -> None:
+        """Raises BusyError where a request that can wait for so many seconds would wait for longer: told at once, it
+        takes nobody's turn."""
+        if (wait := self.expected_wait) > seconds:
             raise BusyError("Too many requests are waiting.", "Try again in a moment.", retry_after=wait)
 
     def begin(self, work: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:

@@ -78,7 +78,7 @@ def kill_often(home: Path, words: list[str], kills: int, store_url: str | None, 
             ]
             for client in clients:
                 client.start()
-            time.sleep(chance.uniform(0.05, 1.5))
+            time.sleep(chance.uniform(0.1, 3.0))
             process.kill()
             process.wait()
             stop.set()

@@ -54,9 +54,8 @@ class Mix:
     `acts` draws one after the other, always in the same order for a seed.
     """
 
-    def __init__(self, words: list[str], seed: int = 1, deadline_ms: int | None = None, writes: float = 0.05) -> None:
+    def __init__(self, words: list[str], seed: int = 1, writes: float = 0.05) -> None:
         self._words, self._random, self._writes = words, random.Random(seed), writes
-        self._deadline = {} if deadline_ms is None else {"deadline_ms": deadline_ms}
         self._asked: list[tuple[str, str]] = []  # query ids, each with a document to click on
         self._numbers = itertools.count()
 
@@ -76,7 +75,7 @@ class Mix:
         text = " ".join(self._random.sample(self._words, 3))
 
         async def act(client: httpx.AsyncClient) -> httpx.Response:
-            answer = await client.post("/v1/search", json={"query": text, **self._deadline})
+            answer = await client.post("/v1/search", json={"query": text})
             if answer.status_code == 200 and (hits := answer.json()["hits"]):
                 self._asked.append((answer.json()["query_id"], hits[min(2, len(hits) - 1)]["id"]))
                 del self._asked[:-200]
@@ -85,7 +84,7 @@ class Mix:
         return act
 
     def again(self, query_id: str) -> Act:
-        return lambda client: client.post("/v1/search", json={"query_id": query_id, **self._deadline})
+        return lambda client: client.post("/v1/search", json={"query_id": query_id})
 
     def click(self, query_id: str, document: str, key: str | None = None) -> Act:
         body = {"query_id": query_id, "document": document, "kind": "click", "idempotency_key": key}

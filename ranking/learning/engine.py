@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from index.encoder_bert import workers
-from index.errors import OverloadedError
+from index.errors import OverloadedError, UnavailableError
 from ranking.learning.bert import Packed, Part
 from ranking.learning.cache import BytesCache
 from ranking.learning.cross_encoder import CrossEncoder
@@ -198,9 +198,26 @@ class Engine:
                 while self._waiting and tokens < _ROUND and (not works or self._together(works[0], self._waiting[0])):
                     works.append(self._waiting.popleft())
                     tokens += len(works[-1].pair)
-            for batch in _batches(works):
+            for batch in self._packed(works):
                 self._slots.acquire()
                 workers().submit(self._compute, batch)
+
+    def _packed(self, works: list[_Work]) -> list[list[_Work]]:
+        """The works in batches. Where that fails those who wait are told, and the owner lives on for the others."""
+        try:
+            return list(_batches(works))
+        except Exception as error:
+            for work in works:
+                if not work.done.done():
+                    work.done.set_exception(
+                        UnavailableError(
+                            f"The model {self.model.name!r} failed: {str(error) or type(error).__name__}.",
+                            "Try again; if it stays so, see whether the machine has memory left.",
+                        )
+                    )
+            with self._changed:
+                self._tokens -= sum(len(work.pair) for work in works)
+            return []
 
     def _together(self, a: _Work, b: _Work) -> bool:
         return not self._apart or a.call == b.call

@@ -47,14 +47,16 @@ async def read_document(document_id: str, door: TheDoor, index: IndexName = None
 async def write_document(document_id: str, body: DocumentBody, door: TheDoor, index: IndexName = None) -> Response:
     """Add (201) or replace (200) one document. It is durable, and found, when this answers."""
     return await door.answer(
-        lambda: door.service.documents.put(index, document_id, body), lambda written: 201 if written.created else 200
+        lambda: door.service.documents.put(index, document_id, body),
+        lambda written: 201 if written.created else 200,
+        writes=True,
     )
 
 
 @router.delete("/documents/{document_id:path}", status_code=204, responses=problems(404, 409, 422, 503))
 async def delete_document(document_id: str, door: TheDoor, index: IndexName = None) -> Response:
     """Delete one document, durably."""
-    return await door.answer(lambda: door.service.documents.delete(index, document_id))
+    return await door.answer(lambda: door.service.documents.delete(index, document_id), writes=True)
 
 
 @router.post(
@@ -80,4 +82,4 @@ async def write_documents(request: Request, door: TheDoor, index: IndexName = No
         lines.feed(bytes(waiting))
         return door.service.documents.bulk(index, lines)
 
-    return await door.answer(write)
+    return await door.answer(write, writes=True)

@@ -6,7 +6,8 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from server.access import Guarded
-from server.door import TheDoor, problems
+from server.door import Door, TheDoor, problems
+from server.releases import Kind
 from server.schemas_operation import (
     ClickModelActivation,
     IndexActivation,
@@ -31,16 +32,26 @@ async def activate_index(name: str, body: IndexActivation, door: TheDoor) -> Res
 
     Documents are written to the generation that serves everybody: a canary shows its generation as it was built.
     """
-    return await door.answer(lambda: door.service.activate("index", name, body.generation, body.share), lambda _: 201)
+    return await door.answer(
+        lambda: door.service.activate("index", name, body.generation, body.share), lambda _: 201, writes=True
+    )
 
 
 @router.post("/models/{name:path}:activate", response_model=ReleaseInfo, status_code=201, responses=_ANSWERS)
 async def activate_model(name: str, body: ModelActivation, door: TheDoor) -> Response:
     """Have a model serve in the place of the one that pipelines name. The model itself takes it back."""
-    return await door.answer(lambda: door.service.activate("model", name, body.model, body.share), lambda _: 201)
+    return await door.answer(
+        lambda: door.service.activate("model", name, body.model, body.share), lambda _: 201, writes=True
+    )
 
 
 @router.post("/click-models:activate", response_model=ReleaseInfo, status_code=201, responses=_ANSWERS)
 async def activate_click_model(body: ClickModelActivation, door: TheDoor) -> Response:
     """Have clicks read in another way, in the place of what the setting click_model says."""
-    return await door.answer(lambda: door.service.activate("click-model", "", body.model, body.share), lambda _: 201)
+    return await door.answer(
+        lambda: door.service.activate("click-model", "", body.model, body.share), lambda _: 201, writes=True
+    )
+
+
+async def _activated(door: Door, kind: Kind, name: str, target: str | None, share: float) -> Response:
+    return await door.answer(lambda: door.service.activate(kind, name, target, share), lambda _: 201, writes=True)
