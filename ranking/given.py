@@ -56,6 +56,7 @@ class _View:
     """See `index.view.View`."""
 
     degraded: str | None = None
+    asking: None = None
 
     def __init__(self, lexical: _Texts, vectors: _Vectors) -> None:
         self.lexical, self.vectors = lexical, vectors

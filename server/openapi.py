@@ -53,6 +53,20 @@ LINKS: Final[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
             "description": "Delete what was written.",
         }
     },
+    "POST /v1/jobs 202": {
+        "Look": {
+            "path": "/v1/jobs/{job_id}",
+            "method": "get",
+            "parameters": {"job_id": "$response.body#/id"},
+            "description": "How far the job is, and what came of it.",
+        },
+        "Cancel": {
+            "path": "/v1/jobs/{job_id}:cancel",
+            "method": "post",
+            "parameters": {"job_id": "$response.body#/id"},
+            "description": "End the job.",
+        },
+    },
     "POST /admin/keys 201": {
         "Revoke": {
             "path": "/admin/keys/{key_id}",
