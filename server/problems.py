@@ -105,15 +105,15 @@ def install(app: FastAPI) -> None:
 
 
 def _answer(request: Request, status: int, kind: str, detail: str, advice: str, **more: Any) -> Response:
-    """The problem as the answer to a request, whose watch is told its kind."""
-    request.state.problem = kind
+    """The problem as the answer to a request, in whose state observers find its kind and its words."""
+    request.state.problem_kind = kind
+    request.state.problem = f"{detail} {advice}".strip()
     request_id = str(request.scope.get("state", {}).get("request_id", ""))
     return problem(request_id, status, kind, detail, advice, **more)
 
 
 def _clickwise(request: Request, error: Exception) -> Response:
     assert isinstance(error, ClickwiseError)
-    request.scope.setdefault("state", {})["problem"] = f"{error.message} {error.advice}".strip()
     errors = None
     if isinstance(error, BulkError):
         errors = [_fault(reason, field, line) for line, field, reason in error.errors]

@@ -107,7 +107,7 @@ class Seen:
     @property
     def problem(self) -> str | None:
         """The kind of the problem that was the answer, if it was one."""
-        kind: str | None = self._scope.get("state", {}).get("problem", "internal" if self.status == 500 else None)
+        kind: str | None = self._scope.get("state", {}).get("problem_kind", "internal" if self.status == 500 else None)
         return kind
 
     def tell(self, request_id: str) -> None:
