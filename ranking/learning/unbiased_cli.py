@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
+from shutil import rmtree
 from typing import Annotated
 
 import typer
@@ -112,6 +113,8 @@ def clicks(
         raise typer.Exit(130) from None
     report = reported(fitted, use, chosen, objective, found.facts)
     save(use, report, how, ready, model, log)
+    for each in fitted:
+        rmtree(out / each.recipe.objective)  # where it would have gone on
     typer.echo(json.dumps(report, ensure_ascii=False) if as_json else "\n".join(lines(report, out)))
 
 

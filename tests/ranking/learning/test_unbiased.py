@@ -137,6 +137,7 @@ def test_the_command_trains_a_model_for_the_ranker(
     assert report["verdict"]["pages"] == 120
     assert report["objective"] == ("dla" if report["verdict"]["switch"] else "naive-listwise")
     assert json.loads(Path("own/report.json").read_text()) == report
+    assert sorted(path.name for path in Path("own").iterdir()) == ["card.md", "delta.safetensors", "report.json"]
     assert "--randomised shuffle:4" in Path("own/card.md").read_text()
     own = load_cross_encoder("own/delta.safetensors", precision="fp32")
     assert own.scale > 0
