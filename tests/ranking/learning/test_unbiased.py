@@ -34,6 +34,15 @@ from tests.ranking.learning.tiny import FRAME, tiny_model, write_tiny
 TOPICS = ("coffee", "sailing")
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """So small a network gains nothing by more, and waits for them where others compute too."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def test_scores_are_logits_and_a_multiple_of_the_prior() -> None:
     model = tiny_model()
     tokens = model.tokenizer.pairs("green tea", ["tea", "a long text on how green tea is made", "boats"])
@@ -53,7 +62,7 @@ def test_scores_are_logits_and_a_multiple_of_the_prior() -> None:
 
 def test_a_cross_encoder_learns_from_clicks_what_was_clicked(dense_index: Index, tmp_path: Path) -> None:
     """Every objective trains it as it trains a network over features; here the position has no effect."""
-    log = _log(tmp_path / "log", dense_index, pages=300)
+    log = _log(tmp_path / "log", dense_index, pages=160)
     pages, vocabulary = read_pages(log.path)
     texts = texts_of(dense_index, vocabulary)
     assert len(texts.texts) == len(vocabulary.pairs)
@@ -65,7 +74,7 @@ def test_a_cross_encoder_learns_from_clicks_what_was_clicked(dense_index: Index,
     def make(_: int) -> TextScorer:
         return TextScorer(model.bert, model.parameters, pairs, texts.prior, start)
 
-    recipe = Recipe("dla", held_out=0.0, options=Options(epochs=12, batch=100, rate=0.01))
+    recipe = Recipe("dla", held_out=0.0, options=Options(epochs=6, batch=40, rate=0.02))
     fitted = fit_scorer(make, len(pairs), found.pages, recipe)
     wanted = np.array([document.startswith(TOPICS[0]) for document in texts.rows.documents])
     assert fitted.scores[wanted].mean() > fitted.scores[~wanted].mean() + 1.0
@@ -109,7 +118,7 @@ def test_training_begins_from_a_delta_of_the_packaged_model_alone(tmp_path: Path
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory, the tiny model for the packaged one, and a delta of it to begin from."""
     tiny = write_tiny(tmp_path / "tiny")
     monkeypatch.chdir(tmp_path)
@@ -120,21 +129,32 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     _, parameters, checksum = load_base(tiny)
     start = _start(parameters)
     Delta(start.tensors, {"base": checksum, "scale": 2.0, "precision": 1.0}).save(tmp_path / "start.safetensors")
-    threads = torch.get_num_threads()
-    yield tmp_path
-    torch.set_num_threads(threads)
+    return tmp_path
 
 
 def test_the_command_trains_a_model_for_the_ranker(
     place: Path, dense_index: Index, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _log(place / "log", dense_index, pages=120, shuffled=120)
-    small = ("--model", "start.safetensors", "--tokens", "48", "--epochs", "2", "--batch", "60", "--rate", "0.01")
+    _log(place / "log", dense_index, pages=60, shuffled=60)
+    small = (
+        "--model",
+        "start.safetensors",
+        "--tokens",
+        "48",
+        "--threads",
+        "1",
+        "--epochs",
+        "1",
+        "--batch",
+        "30",
+        "--rate",
+        "0.01",
+    )
     asked = ["train", "clicks", str(dense_index.path), "log", "--out", "own", "--randomised", "shuffle:4", *small]
     assert cli.run([*asked, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert set(report["models"]) == {"naive-listwise", "dla"}
-    assert report["verdict"]["pages"] == 120
+    assert report["verdict"]["pages"] == 60
     assert report["objective"] == ("dla" if report["verdict"]["switch"] else "naive-listwise")
     assert json.loads(Path("own/report.json").read_text()) == report
     assert sorted(path.name for path in Path("own").iterdir()) == ["card.md", "delta.safetensors", "report.json"]
