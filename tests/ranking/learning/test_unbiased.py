@@ -136,20 +136,8 @@ def test_the_command_trains_a_model_for_the_ranker(
     place: Path, dense_index: Index, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _log(place / "log", dense_index, pages=60, shuffled=60)
-    small = (
-        "--model",
-        "start.safetensors",
-        "--tokens",
-        "48",
-        "--threads",
-        "1",
-        "--epochs",
-        "1",
-        "--batch",
-        "30",
-        "--rate",
-        "0.01",
-    )
+    small = ["--model", "start.safetensors", "--tokens", "48", "--threads", "1"]
+    small += ["--epochs", "1", "--batch", "30", "--rate", "0.01"]
     asked = ["train", "clicks", str(dense_index.path), "log", "--out", "own", "--randomised", "shuffle:4", *small]
     assert cli.run([*asked, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
