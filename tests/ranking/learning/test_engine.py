@@ -176,3 +176,30 @@ def test_many_callers_at_once() -> None:
     for query, scores in zip(queries, found, strict=True):
         pairs = pairs_of(engine, query)
         np.testing.assert_allclose(scores[:3], [alone(engine, pair) for pair in pairs[:3]], atol=1e-5)
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_calls_are_kept_apart_where_that_is_wanted(apart: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight calls wait at the same time: their batches mix, but not in the processes of batch jobs."""
+    monkeypatch.setattr("ranking.learning.engine._apart", apart)
+    engine = Engine(tiny_model())
+    forward, leave, batches = engine._forward, threading.Event(), []
+
+    def waiting(works: list[Any]) -> Any:
+        leave.wait(60)
+        batches.append({work.call for work in works})
+        return forward(works)
+
+    monkeypatch.setattr(engine, "_forward", waiting)
+    calls = [pairs_of(engine, texts=[f"{TEXTS[i]} {number}" for i in range(4)]) for number in range(8)]
+    with ThreadPoolExecutor(8) as callers:
+        answers = [callers.submit(engine.states, call) for call in calls]
+        while engine.waiting_tokens < sum(len(pair) for call in calls for pair in call):
+            pass
+        leave.set()
+        for call, answer in zip(calls, answers, strict=True):
+            np.testing.assert_allclose(
+                engine.logits(answer.result()), [alone(engine, pair) for pair in call], atol=1e-5
+            )
+    assert (max(map(len, batches)) == 1) == apart
+    assert (len(engine.kept) == 0) == apart
