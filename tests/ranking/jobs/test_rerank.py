@@ -195,3 +195,17 @@ def test_processes_give_the_bytes_of_one_process_also_with_a_cross_encoder(real_
         assert "degraded" not in run(job, engine).counts
         outputs.append({file.name: file.read_bytes() for file in out.glob("part-*")})
     assert outputs[0] == outputs[1]
+
+
+@pytest.mark.parametrize("part_rows", [10, 2])
+def test_a_bad_byte_in_parquet_costs_its_row_only(lexical_index: Index, tmp_path: Path, part_rows: int) -> None:
+    """Read where it lies, and copied into smaller row groups."""
+    texts = pa.array([b"coffee", b"caf\xe9 au lait", b"wind"], pa.binary())
+    bad = pa.Array.from_buffers(pa.string(), 3, texts.buffers())
+    pq.write_table(pa.table({"query_id": [1, 2, 3], "query": bad}), tmp_path / "rows.parquet")
+    summary = run(
+        rerank_job(lexical_index, tmp_path / "rows.parquet", tmp_path / "out", pipeline="bm25", part_rows=part_rows)
+    )
+    (reject,) = map(json.loads, (tmp_path / "out" / "_rejects.jsonl").read_text().splitlines())
+    assert (reject["row"], reject["reason"], summary.rejected) == (1, "bad UTF-8", 1)
+    assert set(rankings(tmp_path / "out")) == {"1", "3"}
