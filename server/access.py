@@ -96,8 +96,9 @@ class Guarded(APIRoute):
         async def guarded(request: Request) -> Response:
             house = the_house(request)
             request.state.caller = await house.guard.admit(request, need)
-            if request.method in _SENDING:
-                house.workers.check_room()  # before the body is read: who is turned away should cost little
+            if request.method in _SENDING and need != "admin":
+                # Before the body is read: who is turned away should cost little.
+                (house.writers if need == "write" else house.workers).check_room()
             return await handle(request)
 
         return guarded

@@ -40,18 +40,19 @@ class Gauges(Collector):
             yield _releases(service)
 
     def _workers(self) -> Iterator[Metric]:
-        workers = self._house.workers
-        inside = workers.inside
-        ready = self._house.service is not None
-        yield _gauge("clickwise_ready", "1 when the service has opened everything and is warm.", float(ready))
-        yield _gauge("clickwise_workers", "Threads that answer requests.", workers.threads)
-        yield _gauge("clickwise_workers_busy", "Threads that answer a request.", min(inside, workers.threads))
-        yield _gauge("clickwise_queue_size", "Requests that wait for a thread.", max(0, inside - workers.threads))
-        yield _gauge(
-            "clickwise_queue_limit",
-            "Requests that may wait; one more is answered with 429.",
-            workers.room - workers.threads,
-        )
+        ready = float(self._house.service is not None)
+        yield GaugeMetricFamily("clickwise_ready", "1 when the service has opened everything and is warm.", value=ready)
+        threads = GaugeMetricFamily("clickwise_workers", "Threads that work for requests.", labels=["lane"])
+        busy = GaugeMetricFamily("clickwise_workers_busy", "Those that work for one.", labels=["lane"])
+        size = GaugeMetricFamily("clickwise_queue_size", "Requests that wait for a thread.", labels=["lane"])
+        limit = GaugeMetricFamily("clickwise_queue_limit", "Requests that may; one more gets 429.", labels=["lane"])
+        for lane, workers in (("answers", self._house.workers), ("writes", self._house.writers)):
+            inside = workers.inside
+            threads.add_metric([lane], workers.threads)
+            busy.add_metric([lane], min(inside, workers.threads))
+            size.add_metric([lane], max(0, inside - workers.threads))
+            limit.add_metric([lane], workers.room - workers.threads)
+        yield from (threads, busy, size, limit)
 
 
 def _engines() -> dict[str, Engine]:
@@ -150,7 +151,3 @@ def _releases(service: Service) -> Metric:
     for release in service.releases.current():
         family.add_metric([release.kind, release.name, release.target], release.share)
     return family
-
-
-def _gauge(name: str, help_: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, help_, value=value)

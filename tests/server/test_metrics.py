@@ -65,8 +65,10 @@ def test_a_search_and_feedback(make_service: MakeService, dense_index: Index) ->
 def test_what_is_read_when_asked(make_service: MakeService, lexical_index: Index) -> None:
     with client_of(make_service({"lexical": lexical_index}, threads=3, max_waiting=5)) as client:
         seen = scrape(client)
-    assert (seen["clickwise_ready",], seen["clickwise_workers",], seen["clickwise_queue_limit",]) == (1, 3, 5)
-    assert (seen["clickwise_workers_busy",], seen["clickwise_queue_size",]) == (0, 0)
+    assert seen["clickwise_ready",] == 1
+    for lane, threads in (("answers", 3), ("writes", 1)):
+        assert (seen["clickwise_workers", lane], seen["clickwise_queue_limit", lane]) == (threads, 5)
+        assert (seen["clickwise_workers_busy", lane], seen["clickwise_queue_size", lane]) == (0, 0)
     assert seen["clickwise_index_documents", "lexical"] == 60
     assert seen["clickwise_index_generation", lexical_index.view().generation, "lexical"] == 1
     assert 0 < seen["jvm_memory_used_bytes", "heap"] <= seen["jvm_memory_max_bytes", "heap"]
