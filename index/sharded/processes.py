@@ -22,7 +22,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from index.errors import UnavailableError
-from index.sharded.workers import MOST_WAITING, _Lazy, failed
+from index.sharded.workers import MOST_WAITING, Lazy, failed
 
 _PAUSE = 1.0  # seconds between two starts of a process that dies
 
@@ -153,7 +153,7 @@ def _serve(pipe: Connection, work: tuple[Any, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever asks: that closes the pipe
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     make, args, at_once = work
-    thing, sending = _Lazy(make, args), threading.Lock()
+    thing, sending = Lazy(make, args), threading.Lock()
 
     def answer(number: int, method: str, asked: tuple[Any, ...]) -> None:
         try:

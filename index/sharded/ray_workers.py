@@ -14,7 +14,7 @@ from typing import Any
 from index.errors import UnavailableError
 from index.ray_cluster import connected
 from index.sharded.processes import portable
-from index.sharded.workers import MOST_WAITING, _Lazy, failed
+from index.sharded.workers import MOST_WAITING, Lazy, failed
 
 
 class RayWorkers:
@@ -57,7 +57,7 @@ class _Place:
     """What an actor is made of: the object, made when it is first asked."""
 
     def __init__(self, make: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        self._thing = _Lazy(make, args)
+        self._thing = Lazy(make, args)
 
     def call(self, method: str, args: tuple[Any, ...]) -> tuple[bool, Any]:
         try:

@@ -130,10 +130,10 @@ class ShardedLexical:
             return {term: known[term] for term in wanted}
         answers = self._asking.all("lexical", "frequencies", missing)
         counted = added(answers.values())
-        if len(answers) == self._asking.shards:
+        if len(answers) == self._asking.shards:  # counts that lack a shard are for this call alone
             if len(known) > _MOST_TERMS:
-                known = self._collection.frequencies = {}
-            known.update(counted)
+                self._collection.frequencies = {}
+            self._collection.frequencies.update(counted)
         return {term: counted[term] if term in counted else known[term] for term in wanted}
 
     def field_statistics(self) -> dict[str, FieldStatistics]:
@@ -156,10 +156,9 @@ class ShardedLexical:
     def _statistics(self, query: LexicalQuery) -> Statistics:
         alike = likeness(query.like, query.like_terms, self)
         terms = dict.fromkeys([*self.analyze(query.text), *query.terms, *(term for part in alike for term in part)])
-        missing = len(self._asking.missing)
         counts = self.frequencies(terms)
         # Counts that lack a shard must not be taken for those of the whole collection by the next query.
-        version = self._collection.commits if not missing else (*self._collection.commits, *self._asking.missing)
+        version = (*self._collection.commits, *sorted(self._asking.missing))
         return Statistics(version, self._collection.statistics, counts, alike)
 
     def _of_documents(self, part: str, method: str, ids: Sequence[str], nothing: T) -> list[T]:

@@ -26,7 +26,6 @@ class ShardState:
 
     commit: Commit
     documents: int
-    rows: bool
     fields: dict[str, FieldType]
     statistics: Mapping[str, FieldStatistics]
 
@@ -57,7 +56,6 @@ class Shard:
         return ShardState(
             (view.generation, view.commit),
             view.documents,
-            view.vectors is not None,
             view.fields,
             view.lexical.field_statistics(),
         )

@@ -74,7 +74,7 @@ class ThreadWorkers:
     """Every object in this process, with threads of its own: one that hangs does not keep the others waiting."""
 
     def __init__(self, make: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], at_once: int) -> None:
-        self._objects = [_Lazy(make, args) for args in arguments]
+        self._objects = [Lazy(make, args) for args in arguments]
         self._pools = [
             ThreadPoolExecutor(at_once, thread_name_prefix=f"shard-{number}") for number in range(len(arguments))
         ]
@@ -99,7 +99,7 @@ class ThreadWorkers:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-class _Lazy:
+class Lazy:
     """An object that is made when it is first asked; a failure to make it is the answer, and it is tried again."""
 
     def __init__(self, make: Callable[..., Any], args: tuple[Any, ...]) -> None:
