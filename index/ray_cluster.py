@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import socket
 import threading
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from index.errors import UnavailableError
 LEAST_CPUS: Final = 4
 """Logical processors of a cluster of our own."""
 _STORE_BYTES: Final = 256 * 2**20  # for what is sent between processes: requests and rankings, not corpora
+_KNOCK: Final = 5.0  # seconds that a cluster has to open its door
 _connecting = threading.Lock()
 
 
@@ -40,6 +42,7 @@ def connected(address: str = "") -> Any:
             quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "namespace": "clickwise"}
             try:
                 if address:
+                    _knock(address)
                     ray.init(address=address, **quiet)
                 else:
                     ray.init(
@@ -57,6 +60,13 @@ def connected(address: str = "") -> Any:
                     "Check the address, and that 'ray status' shows its nodes.",
                 ) from error
     return ray
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody listens: Ray itself would try for a quarter of an hour."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK).close()
 
 
 def _on_this_machine(address: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from index.sharded.workers import start
 from tests.fakes import HashingEncoder
 from tests.index.sharded.made import generated, queries, same
 from tests.index.sharded.test_workers import Counter
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_shards_are_built_and_searched_on_the_nodes(ray_cluster: str, tmp_path: Path, encoder: HashingEncoder) -> None:
@@ -47,3 +51,13 @@ def test_actors_answer_fail_and_come_back(ray_cluster: str) -> None:
     assert value >= 15
     workers.close()
     assert workers.ask(0, "add", 1).exception(10) is not None
+
+
+def test_a_cluster_that_is_not_there_is_told_at_once() -> None:
+    """In a process of its own: this one may be connected to another cluster."""
+    pytest.importorskip("ray", reason="needs the extra 'ray'")
+    code = (
+        "from index.ray_cluster import connected\ntry: connected('127.0.0.1:1')\nexcept Exception as e: print(repr(e))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("UnavailableError('The Ray cluster 127.0.0.1:1 does not answer")
