@@ -9,7 +9,7 @@ from index.errors import InputError, NotFoundError
 from index.index import Index
 from ranking.config import build_pipeline, preferred, specs_with, working
 from ranking.pipeline import Pipeline, PipelineSpec
-from server.schemas import IndexInfo, PipelineInfo
+from server.schemas_catalog import IndexInfo, PipelineInfo
 from server.settings import Settings
 
 

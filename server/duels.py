@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ranking.clicks.splits import PREFIX, SideCounts, SplitStanding, split_standings
 from ranking.clicks.standings import standings
 from server.export import export_pages
-from server.schemas import ArmInfo, DuelInfo, ExperimentInfo, ExperimentsAnswer, InterleavingAnswer
+from server.schemas_catalog import ArmInfo, DuelInfo, ExperimentInfo, ExperimentsAnswer, InterleavingAnswer
 from server.store import Store
 
 

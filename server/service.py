@@ -14,16 +14,8 @@ from server.operate.operation import Operation
 from server.patience import Patience
 from server.releases import Kind, Release, Releases
 from server.reranking import Reranking
-from server.schemas import (
-    ExperimentsAnswer,
-    FeedbackAnswer,
-    FeedbackRequest,
-    IndexesAnswer,
-    InterleavingAnswer,
-    PipelinesAnswer,
-    SearchAnswer,
-    SearchRequest,
-)
+from server.schemas import FeedbackAnswer, FeedbackRequest, SearchAnswer, SearchRequest
+from server.schemas_catalog import ExperimentsAnswer, IndexesAnswer, InterleavingAnswer, PipelinesAnswer
 from server.schemas_operation import ReleaseInfo, ReleasesAnswer
 from server.search import Searching, about
 from server.settings import Settings

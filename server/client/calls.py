@@ -12,15 +12,8 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel
 
-from server.schemas import (
-    BulkAnswer,
-    DocumentAnswer,
-    FeedbackAnswer,
-    IndexesAnswer,
-    PipelinesAnswer,
-    SearchAnswer,
-    WrittenAnswer,
-)
+from server.schemas import BulkAnswer, DocumentAnswer, FeedbackAnswer, SearchAnswer, WrittenAnswer
+from server.schemas_catalog import IndexesAnswer, PipelinesAnswer
 from server.schemas_operation import WhoAmIAnswer
 from server.schemas_rerank import JinaAnswer
 

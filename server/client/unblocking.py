@@ -20,15 +20,8 @@ from server.client.calls import (
     SearchOptions,
 )
 from server.client.retrying import Retries, arguments, headers, read, unreachable
-from server.schemas import (
-    BulkAnswer,
-    DocumentAnswer,
-    FeedbackAnswer,
-    IndexesAnswer,
-    PipelinesAnswer,
-    SearchAnswer,
-    WrittenAnswer,
-)
+from server.schemas import BulkAnswer, DocumentAnswer, FeedbackAnswer, SearchAnswer, WrittenAnswer
+from server.schemas_catalog import IndexesAnswer, PipelinesAnswer
 from server.schemas_operation import WhoAmIAnswer
 from server.schemas_rerank import JinaAnswer
 

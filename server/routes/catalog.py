@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from server.access import Guarded
 from server.door import TheDoor, problems
-from server.schemas import IndexesAnswer, PipelinesAnswer
+from server.schemas_catalog import IndexesAnswer, PipelinesAnswer
 
 router = APIRouter(prefix="/v1", tags=["catalog"], route_class=Guarded)
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from server.access import Guarded
 from server.door import TheDoor, problems
-from server.schemas import ExperimentsAnswer, InterleavingAnswer
+from server.schemas_catalog import ExperimentsAnswer, InterleavingAnswer
 
 router = APIRouter(prefix="/v1", tags=["experiments"], route_class=Guarded)
 
