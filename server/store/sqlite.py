@@ -67,7 +67,7 @@ class Sqlite(Database):
         return self._immediate
 
     def _is_ours(self, connection: Connection) -> bool:
-        return bool(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+        return connection.exec_driver_sql("PRAGMA user_version").scalar_one() in (1, 2)
 
     def _translated(self, error: exc.DBAPIError) -> ClickwiseError | None:
         message = str(error.orig).lower()

@@ -70,9 +70,11 @@ def test_a_newer_schema_is_refused(store: Store, address: str) -> None:
             connection.execute(text(f"UPDATE alembic_version SET version_num = '{schema.NEWEST}'"))
 
 
-def test_another_programs_file_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [0, 7])
+def test_another_programs_file_is_refused(tmp_path: Path, version: int) -> None:
     with closing(sqlite3.connect(tmp_path / "other.db")) as connection:
         connection.execute("CREATE TABLE things (id INTEGER)")
+        connection.execute(f"PRAGMA user_version = {version}")
     with pytest.raises(ConflictError, match="another program"):
         Store.open(f"sqlite:///{tmp_path / 'other.db'}")
 
