@@ -87,6 +87,12 @@ class Watch:
             self.traces.close()
 
 
+def route_of(scope: Scope) -> str:
+    """The path with names in place of what callers fill in; known when the application has chosen."""
+    route = scope.get("route")
+    return str(getattr(route, "path_format", None) or getattr(route, "path", None) or UNMATCHED)
+
+
 class Seen:
     """One request as it passes. `status` is 0 until the answer begins."""
 
@@ -100,9 +106,7 @@ class Seen:
 
     @property
     def route(self) -> str:
-        """The path with names in place of what callers fill in; known when the application has chosen."""
-        route = self._scope.get("route")
-        return str(getattr(route, "path_format", None) or getattr(route, "path", None) or UNMATCHED)
+        return route_of(self._scope)
 
     @property
     def problem(self) -> str | None:

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.operate.answers import ErrorsAnswer, RecentError
 from server.operate.period import iso
+from server.watch import route_of
 
 KEPT: Final = 200
 LOGGER: Final = "clickwise"
@@ -68,7 +69,7 @@ class Watching:
                     RecentError(
                         time=iso(_now()),
                         level="error",
-                        source=f"{scope['method']} {scope['path']}",
+                        source=f"{scope['method']} {route_of(scope)}",  # paths can hold what belongs to a person
                         message=state.get("problem") or "The service failed unexpectedly; its log tells more.",
                         status=message["status"],
                         request_id=state.get("request_id"),
