@@ -11,7 +11,6 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -22,6 +21,7 @@ from index.encoder_bert import native_bf16, workers
 from index.errors import InputError
 from ranking.learning.bert import Bert, Packed
 from ranking.learning.int8 import Int8Bert
+from ranking.learning.judged import one_core
 from ranking.learning.sample import PASSAGES, QUESTIONS
 
 if TYPE_CHECKING:
@@ -92,8 +92,9 @@ def quantised(model: CrossEncoder) -> CrossEncoder:
 
 def agreement(model: CrossEncoder, exact: CrossEncoder) -> Agreement:
     """How much of the ranking of `exact` is left in another precision, on the sample."""
-    own, wanted = (list(workers().map(partial(_scores, one), QUESTIONS)) for one in (model, exact))
-    pairs = list(zip(own, wanted, strict=True))
+    workers()  # as many as there are cores: so before this thread, and whoever asks meanwhile, has one only
+    with one_core():
+        pairs = [(_scores(model, question), _scores(exact, question)) for question in QUESTIONS]
     return Agreement(
         float(np.mean([kendall_tau(*pair) for pair in pairs])), float(np.mean([_ndcg(*pair) for pair in pairs]))
     )

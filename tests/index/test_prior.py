@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from index.build import BuildOptions, build_index
 from index.errors import ConflictError, InputError
 from index.index import Index
 from index.prior import Prior, remove, stored_digest
+from tests.fakes import HashingEncoder
+from tests.index.sharded.made import generated
 from tests.index.test_metric import some_metric
 
 
@@ -60,3 +63,22 @@ def test_another_metric_leaves_the_prior_behind(new_index: Callable[..., Index],
         index.learn_prior(some_prior(plain.learned_digest, plain.dimension))
     with pytest.raises(InputError, match="no vectors"):
         lexical_index.learn_prior(None)
+
+
+def test_an_index_in_shards_keeps_it_as_a_whole(tmp_path: Path, encoder: HashingEncoder) -> None:
+    build_index(tmp_path / "two", generated(60), BuildOptions(shards=2), encoder=encoder)
+    index = Index.open(tmp_path / "two", encoder=encoder)
+    plain = index.view().vectors
+    assert plain is not None
+    prior = some_prior(plain.learned_digest, plain.dimension)
+    index.learn_prior(prior)
+    for opened in (index, Index.open(tmp_path / "two", encoder=encoder)):
+        learned = opened.view().vectors
+        assert learned is not None
+        assert learned.prior is not None
+        assert learned.prior.digest == prior.digest
+    index.learn(some_metric(plain.space_digest, plain.dimension))
+    moved = index.view().vectors
+    assert moved is not None
+    assert moved.metric is not None
+    assert moved.prior is None
