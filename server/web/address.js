@@ -1,10 +1,11 @@
 // The page's address: what is searched, where and how, and which document is open. The back button walks through it.
 
-const NAMES = ["q", "index", "pipeline", "filter", "doc"];
+const NAMES = ["q", "index", "pipeline", "beside", "filter", "doc"];
+const SHARED = { relevant: "more", not_relevant: "not" }; // what a shared link says about documents
 const QUESTION = ["q", "index", "filter"];
 const SEARCH = [...QUESTION, "pipeline"];
 
-/** {q, index, pipeline, filter, doc}: empty text where the address does not say, and q null on the start page. */
+/** {q, index, pipeline, beside, filter, doc}: empty text where the address does not say, and q null on the start page. */
 export function read() {
   const query = new URLSearchParams(location.search);
   const found = Object.fromEntries(NAMES.map((name) => [name, query.get(name) ?? ""]));
@@ -23,6 +24,20 @@ function href(parameters) {
   const query = new URLSearchParams();
   for (const name of NAMES) if (parameters[name] || (name === "q" && parameters.q === "")) query.set(name, parameters[name]);
   return `${location.pathname}${query.size ? `?${query}` : ""}`;
+}
+
+/** The whole address with what was said about documents; opened documents are nobody's business. */
+export function shared(marks) {
+  const query = new URLSearchParams(href({ ...read(), doc: "" }).split("?")[1]);
+  for (const [id, kind] of marks) if (SHARED[kind]) query.append(SHARED[kind], id);
+  return `${location.origin}${location.pathname}?${query}`;
+}
+
+/** The feedback that a shared link brings along. */
+export function brought() {
+  const query = new URLSearchParams(location.search);
+  const given = (name, relevance) => query.getAll(name).map((document) => ({ document, relevance }));
+  return [...given(SHARED.relevant, 1), ...given(SHARED.not_relevant, 0)];
 }
 
 /** Go on to an address. `state` stays with the history entry, also across a reload. */

@@ -1,7 +1,8 @@
 // The search page: wires the session (what is known), the views (what is shown) and the address (what is asked).
 
 import * as address from "./address.js";
-import { chooseIndex, choosePipeline, chosen, loadChoices } from "./choices.js";
+import { Beside } from "./beside.js";
+import { chooseBeside, chooseIndex, choosePipeline, chosen, loadChoices } from "./choices.js";
 import { count, h } from "./dom.js";
 import { HitList } from "./hits.js";
 import * as keys from "./keys.js";
@@ -14,7 +15,9 @@ const form = $("#search");
 const filter = $("#filter");
 const list = new HitList($("#hits"));
 const session = new Session(draw);
+const beside = new Beside(session, drawBeside);
 const reader = new Reader($("#reader"), leaveDocument);
+let openedBeside = false; // whether the open document was opened from the second list
 let asked = null; // the address whose ranking is shown; null on the start page
 
 // ---------------------------------------------------------------- drawing
@@ -33,12 +36,18 @@ function draw(what) {
   $("#more").hidden = !session.hasMore;
   $("#notices").replaceChildren(...notices(answer).map((text) => h("p", { class: "notice" }, text)));
   if (!answer) return list.clear();
-  list.draw(session);
+  drawBeside();
   $("#status").textContent = statusLine(session);
   drawFeedback($("#feedback"), session);
   drawAbout($("#about dl"), answer);
   if (reader.document) reader.mark(session.marks.get(reader.document));
   return afterwards(what);
+}
+
+/** Both lists, each with where the other has its documents. */
+function drawBeside() {
+  if (session.answer) list.draw(session, beside.other);
+  beside.draw();
 }
 
 /** What a change means for the address, the focus and for those who listen to the page. */
@@ -87,6 +96,7 @@ function follow() {
   if (wanted.q === null) {
     asked = null;
     session.reset();
+    beside.search({}, "");
     draw("home");
     form.elements.q.focus();
   }
@@ -95,7 +105,12 @@ function follow() {
   showFilter(wanted.filter !== "");
   chooseIndex(wanted.index);
   choosePipeline(wanted.pipeline);
+  chooseBeside(wanted.beside);
   if (wanted.q !== null && !address.sameSearch(asked, wanted)) rank(wanted, history.state?.queryId ?? null);
+  else if (wanted.q !== null && asked.beside !== wanted.beside) {
+    asked = wanted;
+    compare(wanted);
+  }
   document.title = wanted.q ? `${wanted.q} – Clickwise` : "Clickwise";
   if (wanted.doc && wanted.doc !== reader.document) read(wanted.doc);
 }
@@ -103,19 +118,26 @@ function follow() {
 /** Rank for an address: anew, or where its query is the one at hand, in place. */
 function rank(wanted, queryId) {
   const atHand = queryId !== null && queryId === session.queryId && address.sameQuestion(asked, wanted);
+  const compared = atHand && asked.beside === wanted.beside;
+  const feedback = address.brought(); // by a shared link; from here on the query itself knows it
+  if (feedback.length) address.replace(wanted);
   asked = wanted;
   // By name also where these are the defaults: with an earlier query's id, no name means the pipeline used last.
   const { index, pipeline } = chosen;
-  if (atHand) session.rerank(pipeline);
-  else session.search({ ...wanted, index, pipeline }, queryId);
+  const ranking = atHand ? session.rerank(pipeline) : session.search({ ...wanted, index, pipeline, feedback }, queryId);
+  if (!compared) ranking.then(() => asked === wanted && compare(wanted));
 }
+
+/** Rank the same question by the pipeline that is to stand beside, if any. */
+const compare = (wanted) => beside.search({ q: wanted.q, filter: wanted.filter, index: chosen.index }, wanted.beside);
 
 /** Search for what the form says. The same question again, also by another pipeline, keeps the feedback. */
 function submit() {
   const fields = form.elements;
-  const wanted = { q: fields.q.value, index: fields.index.value, pipeline: fields.pipeline.value, filter: filter.value };
+  const [q, index, pipeline, second] = ["q", "index", "pipeline", "beside"].map((name) => fields[name].value);
+  const wanted = { q, index, pipeline, beside: second, filter: filter.value };
   if (matchMedia("(pointer: coarse)").matches) fields.q.blur();
-  const repeated = address.sameSearch(asked, wanted);
+  const repeated = address.sameSearch(asked, wanted) && asked.beside === wanted.beside;
   if (repeated && session.answer) return session.rerank();
   if (repeated) asked = null; // it failed: try again
   else address.push(wanted, address.sameQuestion(asked, wanted) ? { queryId: session.queryId } : {});
@@ -129,7 +151,7 @@ function open(id) {
 }
 
 function read(id) {
-  const hit = session.hits.find((one) => one.id === id);
+  const hit = (openedBeside && beside.hit(id)) || session.hits.find((one) => one.id === id);
   reader.open(id, { index: chosen.index, mark: session.marks.get(id), title: hit?.title, snippet: hit?.snippet });
 }
 
@@ -143,7 +165,12 @@ function leaveDocument(id, dwell) {
     else address.replace({ ...here, doc: "" });
   }
   list.focus(id);
-  if (session.answer) session.mark(id, "click", clicked(id, dwell));
+  if (!session.answer) return;
+  if (openedBeside) beside.click(id, { position: beside.hit(id)?.rank, dwell_ms: dwell }, true);
+  else {
+    session.mark(id, "click", clicked(id, dwell));
+    beside.click(id, null, false);
+  }
 }
 
 // ---------------------------------------------------------------- narrowing
@@ -164,17 +191,38 @@ function addFilter(name, json) {
 // ---------------------------------------------------------------- events
 
 /** What a control of a document does; `act` is its data-act. */
-function act(name, id, control) {
-  if (name === "open") open(id);
+function act(name, id, control = null) {
+  const second = control !== null && beside.owns(control);
+  if (name === "open") {
+    openedBeside = second;
+    open(id);
+  }
   else if (name === "show") list.focus(id) || open(id);
   else if (name === "tag") addFilter(control.dataset.name, control.dataset.value);
   else if (name === "why") {
-    list.toggleWhy(id);
-    list.draw(session);
+    (second ? beside : list).toggleWhy(id);
+    drawBeside();
   } else if (session.answer) {
     const kind = session.marks.get(id) === name ? "none" : name; // pressed again: taken back
     session.mark(id, kind, { position: clicked(id).position });
+    beside.adopt();
   }
+}
+
+function undo() {
+  session.undo();
+  beside.adopt();
+}
+
+/** Show the link to this search with its feedback, and copy it where the browser lets the page do so. */
+async function share() {
+  const link = $("#share-link");
+  link.value = address.shared(session.marks);
+  link.hidden = false;
+  link.select();
+  const copied = await navigator.clipboard?.writeText(link.value).then(() => true, () => false);
+  announce(copied ? "The link is copied." : "The link is selected: copy it.");
+  $("#share").textContent = copied ? "Link copied" : "Copy this link:";
 }
 
 document.addEventListener("click", (event) => {
@@ -194,10 +242,18 @@ form.elements.index.addEventListener("change", (event) => {
   chooseIndex(event.target.value);
   choosePipeline(form.elements.pipeline.value);
 });
-for (const name of ["index", "pipeline"]) form.elements[name].addEventListener("change", () => asked && submit());
+for (const name of ["index", "pipeline", "beside"]) form.elements[name].addEventListener("change", () => asked && submit());
 $("#filter-toggle").addEventListener("click", () => {
   showFilter($("#filter-row").hidden || filter.value !== ""); // a filter at work is not hidden
   filter.focus();
+});
+$("#undo").addEventListener("click", undo);
+$("#share").addEventListener("click", share);
+$("#rounds").addEventListener("click", (event) => {
+  const step = event.target.closest("[data-step]")?.dataset.step;
+  if (step === undefined) return;
+  session.back(session.trail[step]);
+  beside.adopt();
 });
 $("#more").addEventListener("click", () => session.more());
 $("#start-over").addEventListener("click", () => {
@@ -228,6 +284,11 @@ keys.listen({
   },
   help() {
     if (!document.querySelector("dialog[open]")) $("#help").showModal();
+    return true;
+  },
+  undo() {
+    if (!session.canUndo || document.querySelector("dialog[open]")) return false;
+    undo();
     return true;
   },
   step(by) {

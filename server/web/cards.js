@@ -140,11 +140,20 @@ export function propensity({ propensity: found }) {
   return nodes;
 }
 
-export function duels({ duels: found, confidence }) {
-  if (!found.length) {
-    return empty("No experiment has run. Let two pipelines share pages with the setting ", h("code", {}, "interleaving"), ".");
+const sure = (row) => (row.p_value < 0.001 ? "<.001" : row.p_value.toFixed(3));
+const interval = (row) => `${row.low.toFixed(3)} – ${row.high.toFixed(3)}`;
+
+/** Duels share pages between two pipelines; experiments give each its own sessions. */
+export function experiments({ duels, confidence }, { experiments: split }) {
+  if (!duels.length && !split.length) {
+    return empty("No experiment has run. Let two pipelines share pages or sessions with the settings ", h("code", {}, "interleaving"), " or ", h("code", {}, "split"), ".");
   }
-  const rows = found.map((duel) => ({ ...duel, name: `${duel.first} or ${duel.second} (${duel.index})` }));
+  const level = `${Math.round(100 * confidence)}% intervals, valid whenever they are read.`;
+  return [...(duels.length ? shared(duels) : []), ...(split.length ? apart(split) : []), h("p", { class: "quiet-text" }, level)];
+}
+
+function shared(duels) {
+  const rows = duels.map((duel) => ({ ...duel, name: `${duel.first} or ${duel.second} (${duel.index})` }));
   const columns = [
     text("Duel", (row) => row.name),
     text("Method", (row) => row.method),
@@ -152,18 +161,35 @@ export function duels({ duels: found, confidence }) {
     number("Wins of the first", (row) => row.first_wins),
     number("Wins of the second", (row) => row.second_wins),
     number("Preference", (row) => row.preference.toFixed(3)),
-    number("Interval", (row) => `${row.low.toFixed(3)} – ${row.high.toFixed(3)}`),
-    number("p", (row) => (row.p_value < 0.001 ? "<.001" : row.p_value.toFixed(3))),
+    number("Interval", interval),
+    number("p", sure),
     text("Winner", (row) => (row.winner ? row[row.winner] : "not sure yet")),
   ];
   const title = "all clicks for the second (-1) … all for the first (1)";
   return [
+    h("h3", {}, "On shared pages"),
     chart("Preferences in duels", specs.intervals("preference", "name", title, rows.length), columns, rows),
-    h("p", { class: "quiet-text" }, `${Math.round(100 * confidence)}% intervals, valid whenever they are read.`),
   ];
 }
 
-export function generations({ indexes }, { versions }) {
+function apart(split) {
+  const arms = (row) => row.arms.map((arm) => `${arm.name}: ${arm.clicked} of ${arm.pages} pages clicked, MRR ${arm.mrr.toFixed(3)}`).join("; ");
+  const columns = [
+    text("Experiment", (row) => `${row.experiment} (${row.index})`),
+    text("Arms", arms, "long"),
+    number("Difference of MRR", (row) => row.difference.toFixed(3)),
+    number("Interval", interval),
+    number("p", sure),
+    text("Winner", (row) => (row.winner ? row.arms[row.winner === "first" ? 0 : 1].name : "not sure yet")),
+  ];
+  const rows = split.map((row) => ({ ...row, name: `${row.experiment} (${row.index})` }));
+  return [
+    h("h3", {}, "On sessions of their own"),
+    chart("Differences of experiments", specs.intervals("difference", "name", "MRR of clicks, first less second", rows.length), columns, rows),
+  ];
+}
+
+export function generations({ indexes }, { versions }, { releases }) {
   const held = [
     text("Index", (row) => row.name),
     number("Documents", (row) => row.documents.toLocaleString("en")),
@@ -171,6 +197,12 @@ export function generations({ indexes }, { versions }) {
     text("Built", (row) => when(row.created)),
     text("Analyzer", (row) => row.analyzer),
     text("Encoder", (row) => row.encoder ?? "none: words only"),
+  ];
+  const activated = [
+    text("What", (row) => `${row.kind} ${row.name}`),
+    text("Which", (row) => row.target),
+    number("Share of sessions", (row) => percent(row.share)),
+    text("Since", (row) => when(row.released)),
   ];
   const served = [
     text("Pipeline", (row) => row.pipeline),
@@ -182,27 +214,31 @@ export function generations({ indexes }, { versions }) {
   ];
   return [
     table("Indexes", held, indexes),
+    ...(releases.length ? [h("h3", {}, "Activated"), table("Activated", activated, releases)] : []),
     ...(versions.length ? [h("h3", {}, "Answered in this period"), table("Versions that answered", served, versions)] : []),
   ];
 }
 
 export function jobs(answer) {
-  if (answer === null) return empty("This server takes no jobs.");
   if (!answer.jobs.length) return empty("No jobs. Send one to ", h("code", {}, "POST /v1/jobs"), " and start ", h("code", {}, "clickwise worker"), ".");
   const columns = [
-    text("Job", (row) => row.id),
+    text("Job", (row) => String(row.id)),
     text("Kind", (row) => row.kind),
-    text("State", (row) => row.state),
-    text("Progress", (row) => progress(row)),
+    text("State", (row) => (row.cancelling ? "cancelling" : row.state)),
+    text("Progress", progress, "long"),
     text("Created", (row) => when(row.created)),
   ];
   return [table("Jobs", columns, answer.jobs)];
 }
 
-function progress(job) {
-  const share = job.progress?.share ?? (typeof job.progress === "number" ? job.progress : null);
-  if (share === null) return "–";
-  return h("span", {}, h("progress", { max: "1", value: String(share), "aria-label": `Progress of ${job.id}` }), ` ${percent(share)}`);
+/** How far a job is, with the time that is left where somebody knows; what went wrong where it failed. */
+function progress({ id, progress: now, problem }) {
+  if (problem) return `${problem.message} ${problem.advice}`;
+  if (!now) return "–";
+  if (!now.total) return `${now.stage}: ${now.done.toLocaleString("en")}`;
+  const left = now.remaining_s === null ? "" : `, ${Math.ceil(now.remaining_s)} s left`;
+  const bar = h("progress", { max: String(now.total), value: String(now.done), "aria-label": `Progress of job ${id}` });
+  return h("span", {}, bar, ` ${now.stage}: ${percent(now.done / now.total)}${left}`);
 }
 
 export function errors({ since, errors: found }) {

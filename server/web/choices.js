@@ -5,7 +5,8 @@ import { h } from "./dom.js";
 
 const EXAMPLES_FOR = "python"; // the index that `clickwise index build --python-docs` makes
 
-const selects = { index: document.querySelector("#index"), pipeline: document.querySelector("#pipeline") };
+const named = (name) => document.querySelector(`#${name}`);
+const selects = { index: named("index"), pipeline: named("pipeline"), beside: named("beside") };
 const offered = { indexes: [], pipelines: [] };
 
 /** The names chosen, also where they are the defaults; empty where the server has not said what there is. */
@@ -42,6 +43,13 @@ export function choosePipeline(name) {
   const isDefault = (one) => one.default_for.includes(chosen.index);
   offer(selects.pipeline, working.map((one) => option(one.name, isDefault(one), one.name, one.description)), name);
   selects.pipeline.title = selects.pipeline.selectedOptions[0]?.title ?? "";
+}
+
+/** Offer the pipelines whose ranking can stand beside; empty is none. */
+export function chooseBeside(name) {
+  const working = offered.pipelines.filter((one) => chosen.index in one.indexes);
+  const options = working.map((one) => option(one.name, false, `beside ${one.name}`, one.description));
+  offer(selects.beside, [h("option", { value: "", data: { name: "" } }, "one ranking"), ...options], name);
 }
 
 /** Ask the server what there is; raises a Problem where it does not say. */

@@ -5,8 +5,8 @@ import { flip } from "./motion.js";
 import { why } from "./why.js";
 
 const JUDGEMENTS = [
-  ["relevant", "up", "Relevant"],
-  ["not_relevant", "down", "Not relevant"],
+  ["relevant", "up", "More like this"],
+  ["not_relevant", "down", "Not this"],
 ];
 
 /** How far a hit moved since the round before: {label, text, kind}, or null in the first round. */
@@ -61,7 +61,16 @@ function address(id) {
   return `?${query}`;
 }
 
-function body(hit, { round, mark, open }) {
+/** Where the other list has a document: its rank there, or that it is missing. */
+function elsewhere(hit, other) {
+  const there = other.ranks.get(hit.id);
+  const by = Math.abs((there ?? hit.rank) - hit.rank);
+  const [kind, said] =
+    there === undefined ? ["alone", "only here"] : by ? ["differs", `${there} in ${other.name}`] : ["same", "same place"];
+  return h("span", { class: `elsewhere ${kind}` }, said);
+}
+
+function body(hit, { round, mark, open, other }) {
   const moved = movement(hit, round);
   const shown = hit.title || hit.id;
   return [
@@ -80,6 +89,7 @@ function body(hit, { round, mark, open }) {
         {},
         h("a", { href: address(hit.id), class: "title", data: { act: "open" } }, shown),
         mark === "click" && h("span", { class: "seen" }, icon("eye"), "Opened"),
+        other && elsewhere(hit, other),
       ),
       hit.snippet?.text && h("p", { class: "snippet" }, highlighted(hit.snippet.text, hit.snippet.highlights)),
       h(
@@ -109,15 +119,15 @@ export class HitList {
     this.#list = list;
   }
 
-  /** Draw the hits of a session; where documents stay, their nodes and the keyboard focus stay with them. */
-  draw({ hits, marks, answer }) {
+  /** Draw the hits of a session, with `other` beside another list {name, ranks}; where documents stay, their nodes and the keyboard focus stay with them. */
+  draw({ hits, marks, answer }, other = null) {
     const focus = this.#focused();
     flip(this.#list, () => {
       const items = hits.map((hit) => {
         const item = this.#items.get(hit.id) ?? h("li", { class: "hit", data: { id: hit.id } });
         const mark = marks.get(hit.id);
         item.dataset.mark = mark ?? "none";
-        item.replaceChildren(...body(hit, { round: answer.round, mark, open: this.#open.has(hit.id) }));
+        item.replaceChildren(...body(hit, { round: answer.round, mark, open: this.#open.has(hit.id), other }));
         return item;
       });
       this.#items = new Map(items.map((item) => [item.dataset.id, item]));
@@ -153,7 +163,8 @@ export class HitList {
 
   /** The id of the document that holds the keyboard focus, or null. */
   get current() {
-    return document.activeElement?.closest("#hits .hit")?.dataset.id ?? null;
+    const item = document.activeElement?.closest(".hit");
+    return item && this.#list.contains(item) ? item.dataset.id : null;
   }
 
   #focused() {

@@ -10,12 +10,13 @@ const typing = (node) => node.closest("input, select, textarea, [contenteditable
 
 /**
  * Listen on the whole page. `actions` maps a name to a function that returns true where it did something:
- * search(), help(), step(by), act(kind) with kind "relevant", "not_relevant" or "why" for the hit at hand.
+ * search(), help(), undo(), step(by), act(kind) with kind "relevant", "not_relevant" or "why" for the hit at hand.
  */
 export function listen(actions) {
   const letters = {
     "/": () => actions.search(),
     "?": () => actions.help(),
+    u: () => actions.undo(),
     j: () => actions.step(1),
     k: () => actions.step(-1),
     r: () => actions.act("relevant"),
@@ -30,7 +31,7 @@ export function listen(actions) {
     let done = false;
     if (key in arrows) {
       // Elsewhere the arrows scroll, choose or move the caret, as everybody expects.
-      const inList = target.closest("#hits") !== null;
+      const inList = target.closest("#hits, #hits-beside") !== null;
       const fromSearch = target.id === "query" && key === "ArrowDown";
       done = (inList || fromSearch) && actions.step(arrows[key]);
     } else if (!typing(target) && enabled() && Object.hasOwn(letters, key)) done = letters[key]();

@@ -18,19 +18,14 @@ const CARDS = [
   ["#quality", ({ clicks }) => clicks.then(cards.quality)],
   ["#ranks", ({ clicks }) => clicks.then(cards.ranks)],
   ["#propensity", ({ clicks }) => clicks.then(cards.propensity)],
-  ["#experiments", () => look("v1/interleaving").then(cards.duels)],
-  ["#generations", ({ traffic }) => Promise.all([look("v1/indexes"), traffic]).then((both) => cards.generations(...both))],
-  ["#jobs", () => optional("v1/jobs").then(cards.jobs)],
+  ["#experiments", () => Promise.all([look("v1/interleaving"), look("v1/experiments")]).then((both) => cards.experiments(...both))],
+  ["#generations", ({ traffic }) => Promise.all([look("v1/indexes"), traffic, released()]).then((all) => cards.generations(...all))],
+  ["#jobs", () => look("v1/jobs").then(cards.jobs)],
   ["#errors", () => look("v1/operation/errors").then(cards.errors)],
 ];
 
-let routes = null; // what the server offers, as its OpenAPI document has it
-
-/** What a server may not have: null where it does not. */
-async function optional(path) {
-  routes ??= (await look("openapi.json")).paths;
-  return `/${path}` in routes ? look(path) : null;
-}
+/** What was activated: only for keys that may administer. */
+const released = () => look("admin/releases").catch((problem) => (problem.status === 403 ? { releases: [] } : Promise.reject(problem)));
 
 async function refresh() {
   const number = ++newest;

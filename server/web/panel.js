@@ -3,8 +3,8 @@
 import { count, h, icon, milliseconds, spoken } from "./dom.js";
 
 const SAID = {
-  relevant: ["up", "Relevant"],
-  not_relevant: ["down", "Not relevant"],
+  relevant: ["up", "More like this"],
+  not_relevant: ["down", "Not this"],
   click: ["eye", "Opened"],
 };
 
@@ -20,11 +20,43 @@ function mark(id, kind, title) {
 }
 
 /** Draw the marks of a session into `section`; the newest one comes first. */
-export function drawFeedback(section, { marks, titles }) {
+export function drawFeedback(section, { marks, titles, canUndo, trail }) {
+  section.querySelector("#undo").hidden = !canUndo;
+  section.querySelector("#tools").hidden = !marks.size && !canUndo;
+  drawTrail(section, trail, titles);
   const items = [...marks].reverse().map(([id, kind]) => mark(id, kind, titles.get(id) ?? id));
   section.dataset.marks = String(marks.size);
   section.querySelector("#marks").replaceChildren(...items);
   section.querySelector("#feedback-count").textContent = marks.size ? String(marks.size) : "";
+}
+
+/** What a round knew that the one before did not: "+ Title", "− Title", "without Title", or another pipeline. */
+function news(now, before, titles) {
+  if (!before) return "First list";
+  const name = (id) => titles.get(id) ?? id;
+  const signs = { relevant: "+ ", not_relevant: "− ", click: "opened " };
+  const said = [...now.marks].filter(([id, kind]) => before.marks.get(id) !== kind).map(([id, kind]) => signs[kind] + name(id));
+  const unsaid = [...before.marks.keys()].filter((id) => !now.marks.has(id)).map((id) => `without ${name(id)}`);
+  const ranked = now.pipeline === before.pipeline ? [] : [`by ${now.pipeline}`];
+  return [...said, ...unsaid, ...ranked].join(", ") || "Ranked again";
+}
+
+/** The rounds as a trail; every one but the last leads back to what had been said by then. */
+function drawTrail(section, trail, titles) {
+  const steps = trail.map((one, place) => {
+    const words = news(one, trail[place - 1], titles);
+    const here = place === trail.length - 1;
+    const content = [h("span", { class: "step-round" }, spoken("Round "), String(one.round)), h("span", { class: "step-news" }, words)];
+    return h(
+      "li",
+      { "aria-current": here ? "step" : null },
+      here
+        ? h("span", { class: "step" }, content)
+        : h("button", { type: "button", class: "step", title: `Go back: ${words}`, data: { step: String(place) } }, content),
+    );
+  });
+  section.querySelector("#rounds").replaceChildren(...steps);
+  section.querySelector("#rounds-part").hidden = trail.length < 2;
 }
 
 /** Draw how the newest answer was made into the definition list. */

@@ -4,6 +4,7 @@ import * as api from "./api.js";
 
 const PAGE = 10;
 const MOST = 100; // the largest `limit` that the server accepts
+const CLICK = 0.5; // what a click made elsewhere counts beside a judgement
 
 /** One visit of one person: the queries of a tab belong together in the log. */
 function visit() {
@@ -13,13 +14,25 @@ function visit() {
 }
 
 /** The mark of a line of feedback; other clients may grade a document between 0 and 1. */
-const label = ({ kind, relevance }) => (kind !== "graded" ? kind : relevance > 0.5 ? "relevant" : "not_relevant");
+function label({ kind, relevance, weight }) {
+  if (kind !== "graded") return kind;
+  return relevance <= 0.5 ? "not_relevant" : weight <= CLICK ? "click" : "relevant";
+}
 
 /** What the person said. What a click model makes of documents that were passed over is for the ranking only. */
 const given = ({ feedback }) => feedback.filter(({ kind }) => kind !== "skipped");
 
+/** The rounds of a query as [{round, pipeline, marks}], kept for this tab so that they outlive a reload. */
+const kept = {
+  read: (id) => JSON.parse(sessionStorage.getItem(`trail ${id}`) ?? "[]").map((one) => ({ ...one, marks: new Map(one.marks) })),
+  write: (id, trail) =>
+    sessionStorage.setItem(`trail ${id}`, JSON.stringify(trail.map((one) => ({ ...one, marks: [...one.marks] })))),
+};
+
 export class Session {
   #changed;
+  #past = []; // the marks before each act of the reader, for undo
+  #told = []; // clicks made in another list, for the next round
   #query = null; // identity of the query at hand: what an older one still sends home is dropped
   #running = new AbortController(); // the ranking under way; a newer one makes it worthless
   #posts = Promise.resolve(); // feedback on its way, in the order in which it was given
@@ -41,6 +54,9 @@ export class Session {
     this.hits = []; // every hit that is shown, pages joined
     this.marks = new Map(); // document -> "relevant" | "not_relevant" | "click"
     this.titles = new Map(); // document -> title, for marked documents that left the list
+    this.trail = []; // the rounds so far, with what had been said by then
+    this.#past = [];
+    this.#told = [];
     this.busy = null; // "search" | "rerank" | "more" while the server ranks
     this.problem = null;
   }
@@ -58,10 +74,14 @@ export class Session {
     return this.answer.offset + this.answer.limit;
   }
 
+  get canUndo() {
+    return this.#past.length > 0;
+  }
+
   /** Rank anew. With the id of the same question's earlier query its feedback counts, if the server still knows it. */
-  async search({ q, index, pipeline, filter }, queryId = null) {
+  async search({ q, index, pipeline, filter, feedback = [] }, queryId = null) {
     this.reset();
-    const fresh = { query: q, index, pipeline, filter };
+    const fresh = { query: q, index, pipeline, filter, feedback };
     const resumed = { query_id: queryId, pipeline };
     await this.#run("search", async (ask) => {
       if (!queryId) return ask(fresh);
@@ -73,7 +93,8 @@ export class Session {
   async rerank(pipeline = null) {
     this.#outdated = false;
     const limit = Math.min(MOST, Math.max(PAGE, this.hits.length));
-    await this.#run("rerank", (ask) => ask({ query_id: this.queryId, pipeline, limit }));
+    const feedback = this.#told.splice(0);
+    await this.#run("rerank", (ask) => ask({ query_id: this.queryId, pipeline, limit, feedback }));
   }
 
   /** The next page of the same ranking. */
@@ -86,7 +107,47 @@ export class Session {
    * Say something about a document: kind "relevant", "not_relevant", "click", or "none" to take it back. The list is
    * ranked again once the last event under way has arrived, if anything that was said is news.
    */
-  async mark(document, kind, details = {}) {
+  mark(document, kind, details = {}) {
+    const past = new Map(this.marks);
+    const done = this.#say(document, kind, details);
+    if (kind !== "click" || !past.has(document)) this.#past.push(past);
+    return done;
+  }
+
+  /** Take back the last thing that was said. */
+  undo() {
+    if (this.canUndo) this.#restore(this.#past.pop());
+  }
+
+  /** Go back to what had been said by a round of the trail; that can be undone, too. */
+  back({ marks }) {
+    this.#past.push(new Map(this.marks));
+    this.#restore(marks);
+  }
+
+  /** Say what has been said in another list, but for its clicks: those were not made on this one's page. */
+  adopt(marks) {
+    const judged = [...marks].filter(([, kind]) => kind !== "click");
+    const clicked = [...this.marks].filter(([id, kind]) => kind === "click" && marks.get(id) === "click");
+    this.#restore(new Map([...judged, ...clicked]));
+  }
+
+  /** Rank again with a click that was made in another list, which is not a click on this one's page. */
+  hear(document) {
+    this.#told.push({ document, relevance: 1, weight: CLICK });
+    return this.rerank();
+  }
+
+  #restore(wanted) {
+    for (const document of new Set([...this.marks.keys(), ...wanted.keys()])) {
+      const [now, then] = [this.marks.get(document), wanted.get(document)];
+      if (now === then) continue;
+      if (then === undefined || (now !== undefined && then === "click")) this.#say(document, "none"); // a click gives way
+      if (then !== undefined) this.#say(document, then);
+    }
+  }
+
+  async #say(document, kind, details = {}) {
     const query = this.#query;
     const before = this.marks.get(document) ?? "none";
     this.problem = null;
@@ -140,7 +201,15 @@ export class Session {
     for (const hit of answer.hits) this.titles.set(hit.id, hit.title || hit.id);
     this.answer = answer;
     if (this.#pending === 0) this.marks = new Map(given(answer).map((item) => [item.document, label(item)]));
+    if (what !== "more") this.#remark(what, answer);
     this.#changed({ search: "searched", rerank: "reranked", more: "more" }[what]);
+  }
+
+  /** Add a round to the trail. */
+  #remark(what, { query_id: id, round, pipeline }) {
+    if (what === "search") this.trail = round > 1 ? kept.read(id) : [];
+    this.trail.push({ round, pipeline, marks: new Map(this.marks) });
+    kept.write(id, this.trail);
   }
 
   /** Show a problem, also one that happened elsewhere on the page. */

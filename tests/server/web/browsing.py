@@ -127,7 +127,7 @@ Opener = Callable[..., tuple[Page, Watch]]
 
 def ids(page: Page) -> list[str]:
     """The documents shown, in their order."""
-    shown: list[str] = page.locator(".hit").evaluate_all("items => items.map((item) => item.dataset.id)")
+    shown: list[str] = page.locator("#hits .hit").evaluate_all("items => items.map((item) => item.dataset.id)")
     return shown
 
 

@@ -106,8 +106,8 @@ def test_opening_a_document_is_a_click_with_the_time_spent(visit: Opener) -> Non
     page.go_forward()
     expect(reader).to_be_visible()
     with reranked(page):
-        reader.get_by_role("button", name="Not relevant").click()
-    expect(reader.get_by_role("button", name="Not relevant")).to_have_attribute("aria-pressed", "true")
+        reader.get_by_role("button", name="Not this").click()
+    expect(reader.get_by_role("button", name="Not this")).to_have_attribute("aria-pressed", "true")
     # A click on a judged document is recorded, but says nothing new: the list and its movements stay.
     status = page.locator("#status").inner_text()
     with page.expect_response("**/v1/feedback"):

@@ -35,7 +35,8 @@ def test_the_cards_show_the_store_as_charts_and_as_numbers(visit: Opener) -> Non
     expect(page.locator("#propensity .badge")).to_have_text("Tells, with doubts")
     expect(page.locator("#generations")).to_contain_text("bm25-qe-1")
     expect(page.locator("#experiments")).to_contain_text("No experiment has run")
-    expect(page.locator("#errors")).to_contain_text("Nothing has gone wrong since")
+    expect(page.locator("#jobs")).to_contain_text("No jobs.")
+    expect(page.locator("#errors h2")).to_be_visible()
     page.locator("#ranks [aria-roledescription=bar]").first.hover()
     expect(page.locator("#vg-tooltip-element")).to_be_visible()
 

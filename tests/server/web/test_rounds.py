@@ -1,0 +1,149 @@
+"""Undo, the trail of rounds, shared links, two rankings beside each other, keys; and that all of it is accessible."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.server.web.browsing import Opener, faults, fits, hit, ids, mark, reranked
+
+pytestmark = pytest.mark.browser
+
+
+def beside(page: Page) -> list[str]:
+    """The documents of the second list, in their order."""
+    shown: list[str] = page.locator("#hits-beside .hit").evaluate_all("items => items.map((item) => item.dataset.id)")
+    return shown
+
+
+def test_what_was_said_can_be_undone_step_by_step(visit: Opener) -> None:
+    page, watch = visit("python")
+    first = ids(page)
+    expect(page.get_by_role("button", name="Undo")).to_be_hidden()
+    mark(page, first[5], "relevant")
+    second = ids(page)
+    mark(page, first[5], "not_relevant")
+    with reranked(page):
+        page.get_by_role("button", name="Undo").click()
+    assert ids(page) == second
+    expect(hit(page, first[5])).to_have_attribute("data-mark", "relevant")
+    page.locator(".title").first.focus()
+    with reranked(page):
+        page.keyboard.press("u")
+    assert ids(page) == first
+    expect(page.locator("#marks .mark")).to_have_count(0)
+    expect(page.get_by_role("button", name="Undo")).to_be_hidden()
+    assert [body["kind"] for body in watch.sent("/v1/feedback")] == ["relevant", "not_relevant", "relevant", "none"]
+
+
+def test_rounds_are_a_trail_that_leads_back(visit: Opener) -> None:
+    page, _ = visit("python")
+    first = ids(page)
+    mark(page, first[5], "relevant")
+    second = ids(page)
+    mark(page, second[3], "relevant")
+    steps = page.locator("#rounds li")
+    expect(steps).to_have_count(3)
+    expect(steps.nth(0)).to_contain_text("First list")
+    expect(steps.nth(1)).to_contain_text(re.compile(r"\+ "))
+    expect(steps.nth(2)).to_have_attribute("aria-current", "step")
+    page.reload()
+    expect(steps.nth(1)).to_contain_text(re.compile(r"\+ "))  # it outlives a reload
+    with reranked(page):
+        steps.nth(1).get_by_role("button").click()
+    assert ids(page) == second
+    expect(page.locator("#marks .mark")).to_have_count(1)
+    with reranked(page):
+        steps.nth(0).get_by_role("button").click()
+    assert ids(page) == first
+
+
+def test_a_shared_link_brings_the_feedback_along(visit: Opener) -> None:
+    page, _ = visit("python")
+    mark(page, ids(page)[5], "relevant")
+    mark(page, ids(page)[8], "not_relevant")
+    ranked = ids(page)
+    page.get_by_role("button", name="Copy a link to this").click()
+    link = page.get_by_label("Link to this search with its feedback").input_value()
+    assert re.search(r"\?q=python&more=[^&]+&not=[^&]+$", link)
+    other, watch = visit()
+    other.goto(link)
+    expect(other.locator("#marks .mark")).to_have_count(2)
+    assert ids(other) == ranked
+    assert other.url.endswith("/?q=python")
+    assert [body["relevance"] for body in watch.sent("/v1/search")[0]["feedback"]] == [1, 0]
+
+
+def test_two_rankings_stand_beside_each_other(visit: Opener) -> None:
+    page, watch = visit("python", width=1400)
+    page.get_by_label("Beside it").select_option("bm25-qe")
+    expect(page.locator("#hits-beside .hit")).to_have_count(10)
+    assert page.url.endswith("beside=bm25-qe")
+    for place, document in enumerate(ids(page)):
+        there = beside(page).index(document) + 1 if document in beside(page) else None
+        said = "only here" if there is None else "same place" if there == place + 1 else f"{there} in bm25-qe"
+        expect(page.locator(f'#hits [data-id="{document}"] .elsewhere')).to_have_text(said)
+    document = ids(page)[6]
+    with reranked(page):
+        page.locator(f'#hits [data-id="{document}"] [data-act=relevant]').click()
+    expect(page.locator("#beside-status")).to_contain_text("moved")  # it has heard, and ranked again
+    expect(page.locator(f'#hits-beside [data-id="{document}"]')).to_have_attribute("data-mark", "relevant")
+    assert len({body["query_id"] for body in watch.sent("/v1/feedback")}) == 2
+    opened = beside(page)[2]
+    page.locator(f'#hits-beside [data-id="{opened}"] .title').click()
+    with reranked(page):
+        page.keyboard.press("Escape")
+    clicks = [body for body in watch.sent("/v1/feedback") if body["kind"] == "click"]
+    assert [(body["document"], body["position"]) for body in clicks] == [(opened, 3)]  # one click, where it was made
+    assert faults(page) == []
+    page.set_viewport_size({"width": 360, "height": 800})
+    assert fits(page)
+    page.get_by_label("Beside it").select_option("")
+    expect(page.locator("#hits-beside")).to_be_hidden()
+    expect(page.locator(".elsewhere")).to_have_count(0)
+
+
+def test_a_key_is_asked_for_where_the_server_wants_one(visit: Opener) -> None:
+    page, watch = visit()
+    refusal = {
+        "title": "A key is needed",
+        "status": 401,
+        "detail": "This service wants an API key.",
+        "advice": "Send one.",
+    }
+
+    def guard(route: object) -> None:
+        if route.request.headers.get("authorization") == "Bearer cw_right":  # type: ignore[attr-defined]
+            route.continue_()  # type: ignore[attr-defined]
+        else:
+            route.fulfill(status=401, json=refusal)  # type: ignore[attr-defined]
+
+    page.route("**/v1/**", guard)
+    page.goto(f"{page.url}?q=python")
+    dialog = page.get_by_role("dialog", name="This server wants an API key")
+    expect(dialog).to_contain_text("A key is wanted. Send one.")
+    assert faults(page) == []
+    for key in ("cw_wrong", "cw_right"):
+        dialog.get_by_label("API key", exact=True).fill(key)
+        dialog.get_by_role("button", name="Use this key").click()
+    expect(page.locator(".hit")).to_have_count(10)
+    assert page.evaluate("[localStorage.length, sessionStorage.getItem('api-key')]") == [0, "cw_right"]
+    assert "cw_" not in page.url
+    page.get_by_role("button", name="Forget key").click()
+    expect(dialog).to_be_visible()
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("alert")).to_contain_text("A key is wanted.")
+    watch.trouble = [line for line in watch.trouble if "401" not in line]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_search_is_accessible(visit: Opener, scheme: str) -> None:
+    page, _ = visit(color_scheme=scheme)
+    assert faults(page) == []
+    page, _ = visit("python", color_scheme=scheme)
+    mark(page, ids(page)[4], "relevant")
+    page.locator(".why-toggle").first.click()
+    page.get_by_role("button", name="Copy a link to this").click()
+    assert faults(page) == []
