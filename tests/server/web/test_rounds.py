@@ -110,7 +110,7 @@ def test_a_key_is_asked_for_where_the_server_wants_one(visit: Opener) -> None:
     refusal = {
         "title": "A key is needed",
         "status": 401,
-        "detail": "This service wants an API key.",
+        "detail": "A key is wanted.",
         "advice": "Send one.",
     }
 
