@@ -29,7 +29,10 @@ export class Beside {
     $("#beside-part").hidden = $("#hits-name").hidden = !this.on;
     document.body.toggleAttribute("data-beside", this.on);
     this.#list.clear();
-    if (!this.on) return this.#session.reset();
+    if (!this.on) {
+      this.#session.reset();
+      return this.#redraw("ended");
+    }
     const grade = { relevant: [1, 1], click: [1, 0.5], not_relevant: [0, 1] };
     const said = [...this.#main.marks].map(([document, kind]) => ({ document, relevance: grade[kind][0], weight: grade[kind][1] }));
     return this.#session.search({ ...wanted, pipeline, feedback: [...(wanted.feedback ?? []), ...said] });

@@ -135,6 +135,7 @@ def test_a_key_is_asked_for_where_the_server_wants_one(visit: Opener) -> None:
     expect(dialog).to_be_visible()
     dialog.get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("alert")).to_contain_text("A key is wanted.")
+    page.wait_for_load_state("networkidle")
     watch.trouble = [line for line in watch.trouble if "401" not in line]
 
 
