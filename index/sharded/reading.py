@@ -230,9 +230,13 @@ def merged(rankings: Sequence[Ranking], limit: int) -> Ranking:
     """The best `limit` documents of rankings that have none in common, ties by id."""
     if len(rankings) == 1:
         return rankings[0].head(limit)
-    ids = [doc for ranking in rankings for doc in ranking.ids]
     scores = np.concatenate([np.zeros(0), *(ranking.scores for ranking in rankings)])
-    return Ranking.of(ids, scores, limit)
+    if limit <= 0 or not len(scores):
+        return Ranking.empty()
+    # Of hundreds of thousands of hits only those are looked at that reach the last place.
+    least = np.partition(scores, -limit)[-limit] if limit < len(scores) else -np.inf
+    heads = [ranking.ids[: int(np.searchsorted(-ranking.scores, -least, side="right"))] for ranking in rankings]
+    return Ranking.of([doc for head in heads for doc in head], scores[scores >= least], limit)
 
 
 def by_shard(things: Iterable[T], shards: int, doc_id: Callable[[T], Any] | None = None) -> dict[int, list[T]]:
