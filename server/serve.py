@@ -112,6 +112,7 @@ def run(settings: Settings, announce: Callable[[str], None], evaluations: Evalua
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=settings.grace_seconds,
+        timeout_keep_alive=65,  # longer than clients and balancers keep an idle connection: so they close it, not we
     )
     server = Server(configuration, settings.drain_seconds, application.state.house.leave)
     if threading.current_thread() is threading.main_thread():
