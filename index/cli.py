@@ -106,6 +106,9 @@ def build(
         Engine, typer.Option(help="Where shards are built: in threads, in processes, or on a Ray cluster.")
     ] = Engine.processes,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the index of that name.")] = False,
+    waiting: Annotated[
+        bool, typer.Option("--waiting", help="Let what serves serve on, until the new generation is activated.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Build an index of a corpus.
@@ -133,7 +136,8 @@ def build(
         b=b,
         fields=_fields(field),
         conditioning=conditioning.value,
-        overwrite=overwrite,
+        overwrite=overwrite or waiting,
+        activated=not waiting,
         source="python documentation" if python_docs else source or "",
         shards=shards,
     )

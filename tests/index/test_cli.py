@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from index import generations
 from index.places import indexes_in
 from server import cli
 from server.settings import Settings
@@ -110,6 +111,9 @@ def test_an_index_is_not_overwritten_by_accident(call: Any, refused: Any) -> Non
     build(call)
     assert "--overwrite" in refused("build", "animals.jsonl", "--encoder", "none")
     assert build(call, "--overwrite")["manifest"]["generation"] == "000002"
+    assert build(call, "--waiting")["manifest"]["generation"] == "000003"
+    (path,) = indexes_in(Path(".clickwise")).values()
+    assert generations.read_current(path).generation == "000002"
 
 
 def test_bad_records_stop_the_build_or_are_counted(call: Any, refused: Any, place: Path) -> None:
