@@ -6,15 +6,16 @@ On NFCorpus (DIR/collections/nfcorpus; CLICKWISE_DATA names DIR too). What stand
 turns where both are in one process. Prints one JSON object last:
 
     pipeline_share       pairs per second of a job that re-ranks by a cross-encoder, to those of the bare engine
-    two_workers_speedup  the working time of that job by one process of one thread, to that by two of them
-    ray_vs_local         rows per second of the engine ray to those of local, with two workers each; null without ray
+    two_workers_speedup  rows per second of that job by two processes of one thread to those by one, in the middle half
+                         of the rows, when all are at work
+    ray_vs_local         likewise of the engine ray to those of local, with two workers each; null without ray
     resume_overhead      seconds of a job killed at 50% and resumed, less one start, to those of the undisturbed job
     rss_ratio_1m_vs_10k  peak memory of a kNN job on --large rows (a million) to that on --small rows (ten thousand)
     embed_speedup        texts per second to those of SentenceTransformer.encode with its defaults
     embed_cosine         the lowest cosine of an embedding to the library's in fp32
-    scaling              the speed-up of --large rows by 1 to 64 workers, by a model of measured times (`model`):
-                         T(w) = serial + start + max(parts / w * part, parts * driver)
-    serial_share         the share of `serial` in T(1)
+    scaling              the speed-up of a kNN job of a million rows by 1 to 64 workers of one core each, by a model of
+                         measured times (`model`): T(w) = serial + start + max(parts / w * part, parts * driver)
+    serial_share         the share of serial + start, which no worker shortens, in T(1)
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ from ranking.jobs import Done, Engine, InProcess, Job, Part, Report, Summary, ru
 from ranking.jobs.engine import Advance
 from ranking.jobs.engines import engine_of
 from ranking.jobs.local import LocalEngine
+from ranking.jobs.machine import cpu_cores
 
 TOKENS = 128
 CONFIG = f"""
@@ -82,32 +84,43 @@ def main() -> None:
         found = part()
         say(json.dumps(found))
         figures |= found
-    figures |= scaled(figures, arguments.large)
+    figures |= scaled(figures)
     shutil.rmtree(bench.folder)
     print(json.dumps(figures))
 
 
 @dataclass(frozen=True)
 class Timed:
-    """Seconds of a job until its workers were ready, of the work itself, and of everything."""
+    """Seconds of a job until its first worker was ready, of the work itself, and of everything; and rows per second
+    in the middle half of the rows."""
 
     starting: float
     working: float
     total: float
+    pace: float
     summary: Summary
 
 
 def timed(job: Job, engine: Engine | None = None) -> Timed:
     began = time.perf_counter()
     marks: dict[str, float] = {}
+    seen: list[tuple[float, int]] = []
 
     def watch(report: Report) -> None:
         marks.setdefault(report.stage, time.perf_counter())
+        if report.stage == "working":
+            seen.append((time.perf_counter(), report.done))
 
     summary = run(job, engine or InProcess(), watch)
     end = time.perf_counter()
     ready = marks.get("working", end)
-    return Timed(ready - began, marks.get("finishing", end) - ready, end - began, summary)
+    return Timed(ready - began, marks.get("finishing", end) - ready, end - began, _pace(seen, summary.rows), summary)
+
+
+def _pace(seen: Sequence[tuple[float, int]], rows: int) -> float:
+    first = next(mark for mark in seen if mark[1] >= rows / 4)
+    last = next(mark for mark in seen if mark[1] >= 3 * rows / 4)
+    return (last[1] - first[1]) / max(last[0] - first[0], 1e-9)
 
 
 def taken(job: Job) -> dict[str, float]:
@@ -236,14 +249,15 @@ class Bench:
     def engines(self) -> dict[str, float | None]:
         """One worker, two workers, and two of ray's, on the same rows."""
         rows = self.folder / "read.parquet"
-        one = timed(self.job(rows, "one", "read", 16), LocalEngine(1, 1))
-        two = timed(self.job(rows, "two", "read", 16), LocalEngine(2, 1))
+        part_rows = max(1, self.sizes.queries // 24)
+        one = timed(self.job(rows, "one", "read", part_rows), LocalEngine(1, 1))
+        two = timed(self.job(rows, "two", "read", part_rows), LocalEngine(2, 1))
         ray = None
         if importlib.util.find_spec("ray") is not None:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-            ray = two.working / timed(self.job(rows, "ray", "read", 16), engine_of("ray", 2, 1)).working
+            ray = timed(self.job(rows, "ray", "read", part_rows), engine_of("ray", 2, 1)).pace / two.pace
         return {
-            "two_workers_speedup": round(one.working / two.working, 3),
+            "two_workers_speedup": round(two.pace / one.pace, 3),
             "ray_vs_local": None if ray is None else round(ray, 3),
             "start_seconds": round(one.starting, 2),
         }
@@ -305,11 +319,11 @@ def driver_seconds(parts: int = 2_000) -> float:
     return (times[-1] - times[0]) / (len(times) - 1)
 
 
-def scaled(figures: Mapping[str, Any], rows: int, part_rows: int = 1_000) -> dict[str, Any]:
+def scaled(figures: Mapping[str, Any], rows: int = 1_000_000, part_rows: int = 1_000) -> dict[str, Any]:
     """The model of the kNN job: see the module's first words. Serial is what reads footers and writes the manifest."""
-    driver = driver_seconds()
+    driver, cores = driver_seconds(), cpu_cores()  # the measured job had all cores of this machine
     parts = math.ceil(rows / part_rows)
-    part = part_rows / figures["knn_rows_per_second"]
+    part = cores * part_rows / figures["knn_rows_per_second"]
     serial = parts * serial_seconds()
     start = figures["start_seconds"]
 
@@ -318,7 +332,7 @@ def scaled(figures: Mapping[str, Any], rows: int, part_rows: int = 1_000) -> dic
 
     return {
         "scaling": {str(workers): round(total(1) / total(workers), 2) for workers in WORKERS},
-        "serial_share": round(serial / total(1), 5),
+        "serial_share": round((serial + start) / total(1), 5),
         "model": {
             "parts": parts,
             "part_seconds": round(part, 4),
