@@ -142,15 +142,27 @@ def test_marked_words_are_right_after_emoji(visit: Opener) -> None:
     expect(page.locator("#reader-content mark")).to_have_text(["zebra"])
 
 
-def test_the_page_forbids_what_it_does_not_need(visit: Opener) -> None:
-    page, _ = visit()
-    response = page.request.get(page.url)
-    assert "default-src 'self'" in response.headers["content-security-policy"]
+def test_the_pages_forbid_what_they_do_not_need(visit: Opener) -> None:
+    page, watch = visit()
+    for path in ("/", "/operate", "/evaluate", "/web/app.js", "/v1/indexes"):
+        policy = page.request.get(watch.origin + path).headers["content-security-policy"]
+        assert "default-src 'self'" in policy
+        assert "unsafe" not in policy
+        assert not re.search(r"script-src|style-src|https?:|\*|data:", policy)  # nothing is widened
     web = Path(__file__).parents[3] / "server" / "web"
     text = "\n".join(file.read_text() for file in web.iterdir())
     assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", text)
-    assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write", text)
-    assert not re.search(r"\son\w+=|\sstyle=", (web / "index.html").read_text())
+    assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text)
+    for file in web.glob("*.html"):
+        assert not re.search(r"\son\w+=|\sstyle=|<style|<script(?! type=\"module\" src=)", file.read_text())
+    ran = page.evaluate("""() => {
+      const script = document.createElement("script");
+      script.textContent = "window.inline = 1";
+      document.head.append(script);
+      return window.inline ?? null;
+    }""")
+    assert ran is None  # the policy is at work
+    watch.expected(page, "Content Security Policy", times=1)
 
 
 def test_a_document_has_an_address_of_its_own(visit: Opener) -> None:
