@@ -111,9 +111,12 @@ class Output:
         self.tidy()
 
     def tidy(self) -> None:
-        """Delete what is needed only while the job is under way."""
+        """Delete what is needed only while the job is under way, and what killed writers have left."""
         for name in _FOLDERS:
             (self.place / name).delete_folder()
+        for file in self.place.files():
+            if file.name.startswith((".part-", "._")):
+                file.delete()
 
     def check_empty(self) -> None:
         """Raise ConflictError where the folder holds something that is not ours to overwrite."""

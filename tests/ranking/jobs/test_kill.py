@@ -58,6 +58,7 @@ def test_a_kill_at_any_moment_costs_one_part(lexical_index: Index, tmp_path: Pat
         )
         assert killed.returncode == -signal.SIGKILL
         assert len(list((tmp_path / "out" / "_done").iterdir())) == part
+    (tmp_path / "out" / ".part-00003.parquet.1.ab").write_bytes(b"half a part")  # as a kill while writing leaves it
     summary = run(job)
     assert (summary.rows, summary.resumed) == (40, 20)
     parts = sorted((tmp_path / "whole").glob("part-*"))
