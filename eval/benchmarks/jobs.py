@@ -25,7 +25,6 @@ import importlib.util
 import json
 import math
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -126,8 +125,13 @@ def _pace(seen: Sequence[tuple[float, int]], rows: int) -> float:
 def taken(job: Job) -> dict[str, float]:
     """What a job took in this process: its seconds, and the process's peak memory in bytes."""
     found = timed(job)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"starting": found.starting, "working": found.working, "total": found.total, "peak": peak}
+    return {"starting": found.starting, "working": found.working, "total": found.total, "peak": peak_bytes()}
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has had. (What getrusage tells includes the parent's, from before the exec.)"""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
 
 
 def apart(job: Job) -> subprocess.Popen[str]:
