@@ -70,6 +70,15 @@ class Caller:
     def scopes(self) -> tuple[Scope, ...]:
         return tuple(scope for scope in SCOPES if self.key is None or self.key.grants(scope))
 
+    def check(self, scope: Scope) -> None:
+        """Raises ForbiddenError where they may not do what this scope opens."""
+        if scope not in self.scopes:
+            raise ForbiddenError(
+                f"This key lacks the scope {scope}.",
+                f"Use a key that has it: 'clickwise keys create --scope {scope}' makes one.",
+                f'Bearer realm="clickwise", error="insufficient_scope", scope="{scope}"',
+            )
+
 
 class Guard:
     """The door keeper of one application. Thread-safe."""
@@ -102,12 +111,8 @@ class Guard:
             self._limit(address)
             raise
         self._limit(caller.name)
-        if need != "any" and need not in caller.scopes:
-            raise ForbiddenError(
-                f"This key lacks the scope {need}.",
-                f"Use a key that has it: 'clickwise keys create --scope {need}' makes one.",
-                f'Bearer realm="clickwise", error="insufficient_scope", scope="{need}"',
-            )
+        if need not in ("any", "nothing"):
+            caller.check(need)
         return caller
 
     async def _holder(self, request: Request) -> Key:

@@ -102,6 +102,19 @@ def test_what_is_refused_says_what_to_do(client: TestClient, keys: dict[Scope, s
     assert 'error="insufficient_scope", scope="feedback"' in answer.headers["www-authenticate"]
 
 
+def test_feedback_along_with_a_search_takes_both_scopes(
+    client: TestClient, keys: dict[Scope, str], guarded: Service
+) -> None:
+    asked = client.post("/v1/search", json={"query": "boat"}, headers=bearer(keys["read"])).json()
+    told = {"query_id": asked["query_id"], "feedback": [{"document": asked["hits"][0]["id"], "relevance": 1.0}]}
+    body = problem(client.post("/v1/search", json=told, headers=bearer(keys["read"])), 403, "forbidden")
+    assert "lacks the scope feedback" in body["detail"]
+    assert guarded.store.marks(asked["query_id"]) == {}
+    _, both = Keys(guarded.store).create("both", ["read", "feedback"])
+    again = client.post("/v1/search", json=told, headers=bearer(both))
+    assert (again.status_code, again.json()["round"]) == (200, 2)
+
+
 def test_keys_over_http(client: TestClient, keys: dict[Scope, str]) -> None:
     admin = bearer(keys["admin"])
     made = client.post("/admin/keys", json={"name": "shop", "scopes": ["feedback", "read"], "days": 1}, headers=admin)
