@@ -1,7 +1,8 @@
 """Who calls, whether they may, and whether not too often: asked before a route reads a byte of the body.
 
 Without authentication (a service that listens on loopback only, or `auth = "off"`) everybody on the machine may do
-everything, but not the page of a stranger in their browser.
+everything, but not the page of a stranger in their browser: neither from its own site, nor under a name of its own that
+it has pointed to this machine (DNS rebinding), where nobody has said `auth = "off"`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
@@ -23,6 +25,8 @@ Need: TypeAlias = Scope | Literal["any", "nothing"]
 """What a route asks of its caller: a scope, any valid key, or nothing at all."""
 
 _HOW: Final = "Send a key as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'; 'clickwise keys create' makes one."
+_PRIVATE: Final = (".localhost", ".local", ".internal")
+"""Ends of names that nobody on the internet can own (RFC 6761, RFC 6762, and what ICANN keeps for private use)."""
 _IPV6_SITE: Final = 64  # bits: what one household or machine has, and can change addresses within
 
 
@@ -86,6 +90,7 @@ class Guard:
     def __init__(self, settings: Settings, load: Callable[[], Iterable[Key]]) -> None:
         """`load` reads the keys from the store."""
         self.authenticates = settings.authenticates
+        self._checks_name = settings.auth == "auto"
         self._keyring = Keyring(load)
         rate = settings.rate_limit
         self._buckets = None if rate is None else Buckets(rate, settings.rate_burst or math.ceil(rate))
@@ -101,6 +106,11 @@ class Guard:
                 raise ForbiddenError(
                     "A page of another site may not use a service without keys.",
                     'Call it from your own server, or switch keys on with auth = "on".',
+                )
+            if self._checks_name and _is_public(request.headers.get("host", "")):
+                raise ForbiddenError(
+                    "A service without keys answers to names of this machine only.",
+                    'Call it as localhost; behind a proxy say auth = "on", or "off" if everybody may do everything.',
                 )
             caller = Caller(None, address)
             self._limit(caller.name)
@@ -154,6 +164,19 @@ def _sent_key(request: Request) -> str:
     """The key of either header; Authorization counts first."""
     kind, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if kind.lower() == "bearer" else request.headers.get("x-api-key", "").strip()
+
+
+def _is_public(host: str) -> bool:
+    """Whether the header Host holds a name that somebody on the internet could own, and point here."""
+    try:
+        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    except ValueError:  # brackets that hold no address
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return "." in name and not name.endswith(_PRIVATE)
+    return False
 
 
 def _address(request: Request) -> str:

@@ -105,12 +105,12 @@ def test_what_is_refused_says_what_to_do(client: TestClient, keys: dict[Scope, s
 def test_feedback_along_with_a_search_takes_both_scopes(
     client: TestClient, keys: dict[Scope, str], guarded: Service
 ) -> None:
+    _, both = Keys(guarded.store).create("both", ["read", "feedback"])
     asked = client.post("/v1/search", json={"query": "boat"}, headers=bearer(keys["read"])).json()
     told = {"query_id": asked["query_id"], "feedback": [{"document": asked["hits"][0]["id"], "relevance": 1.0}]}
     body = problem(client.post("/v1/search", json=told, headers=bearer(keys["read"])), 403, "forbidden")
     assert "lacks the scope feedback" in body["detail"]
     assert guarded.store.marks(asked["query_id"]) == {}
-    _, both = Keys(guarded.store).create("both", ["read", "feedback"])
     again = client.post("/v1/search", json=told, headers=bearer(both))
     assert (again.status_code, again.json()["round"]) == (200, 2)
 
@@ -140,6 +140,34 @@ def test_without_authentication_everybody_here_may_do_everything(
         # The browser of this machine must not carry a stranger's page here.
         problem(client.get("/v1/indexes", headers={"Sec-Fetch-Site": "cross-site"}), 403, "forbidden")
         assert client.get("/healthz", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "auth", "status"),
+    [
+        ("evil.example:8080", "auto", 403),
+        ("Evil.Example.", "auto", 403),
+        ("127.0.0.1.evil.example", "auto", 403),
+        ("[evil.example]", "auto", 403),
+        ("localhost:8080", "auto", 200),
+        ("127.0.0.1:8080", "auto", 200),
+        ("[::1]:8080", "auto", 200),
+        ("search", "auto", 200),
+        ("host.docker.internal:8080", "auto", 200),
+        ("search.example", "off", 200),
+    ],
+)
+def test_without_keys_no_name_of_the_internet_leads_here(
+    make_service: MakeService, lexical_index: Index, host: str, auth: str, status: int
+) -> None:
+    with client_of(make_service({"lexical": lexical_index}, auth=auth)) as client:
+        answer = client.get("/v1/indexes", headers={"Host": host})
+        assert answer.status_code == status, answer.text
+        assert client.get("/healthz", headers={"Host": host}).status_code == 200
+
+
+def test_with_keys_it_answers_to_every_name(client: TestClient, keys: dict[Scope, str]) -> None:
+    assert client.get("/v1/whoami", headers={"Host": "search.example", **bearer(keys["read"])}).status_code == 200
 
 
 def test_keys_wait_for_the_service(guarded: Service) -> None:
