@@ -6,8 +6,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from server.access import Guarded
-from server.door import Door, TheDoor, problems
-from server.releases import Kind
+from server.door import TheDoor, problems
 from server.schemas_operation import (
     ClickModelActivation,
     IndexActivation,
@@ -51,7 +50,3 @@ async def activate_click_model(body: ClickModelActivation, door: TheDoor) -> Res
     return await door.answer(
         lambda: door.service.activate("click-model", "", body.model, body.share), lambda _: 201, writes=True
     )
-
-
-async def _activated(door: Door, kind: Kind, name: str, target: str | None, share: float) -> Response:
-    return await door.answer(lambda: door.service.activate(kind, name, target, share), lambda _: 201, writes=True)
