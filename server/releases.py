@@ -86,7 +86,7 @@ class _Canary:
 class _State:
     """All that serves at one moment; replaced as one."""
 
-    newest: int
+    known: int  # how many releases there were
     stable: Serving
     whole: tuple[Release, ...]
     canaries: tuple[_Canary, ...]
@@ -137,9 +137,10 @@ class Releases:
 
     def look(self) -> None:
         """Follow what other replicas have released. Raises UnavailableError where the store cannot be read."""
+        # Counted: a release with a lower id than the newest may become visible after it, and none is ever deleted.
         with self._store.reading() as connection:
-            newest = connection.execute(select(func.max(releases.c.release_id))).scalar() or 0
-        if newest != self._state.newest:
+            known = connection.execute(select(func.count()).select_from(releases)).scalar_one()
+        if known != self._state.known:
             with self._changing:
                 self._apply(self._all())
 
@@ -237,8 +238,7 @@ class Releases:
             change = before[release.id].change if release.id in before else self._tried(release)
             if change is not None:
                 canaries.append(_Canary(release, change))
-        newest = released[-1].id if released else 0
-        self._state = _State(newest, stable, tuple(whole), tuple(canaries))
+        self._state = _State(len(released), stable, tuple(whole), tuple(canaries))
 
     def _tried(self, release: Release) -> Callable[[Serving], Serving] | None:
         try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 from starlette.testclient import TestClient
 
 from index.build import BuildOptions, build_index
@@ -20,6 +21,7 @@ from ranking.learning.engine import Engine
 from ranking.learning.engines import use
 from ranking.pipeline import models
 from server.events import Event
+from server.releases import releases
 from server.schemas import SearchRequest
 from server.service import Service
 from server.settings import Settings
@@ -136,6 +138,22 @@ def test_releases_survive_a_restart_and_replicas_follow(service: Service, index:
         pytest.fail("the other replica did not follow")
     for one in (other, later):
         one.close()
+
+
+def test_a_release_that_becomes_visible_after_a_later_one_is_followed(service: Service) -> None:
+    """As on PostgreSQL, where ids are given out before transactions end."""
+    look = service.releases.look
+    for number, target, serving in ((6, "published", True), (5, "off", True), (7, "off", False)):
+        row = {"release_id": number, "kind": "click-model", "name": "", "target": target, "share": 1.0}
+        with service.store.writing() as connection:
+            connection.execute(insert(releases).values(**row, released_ms=1))
+        look()
+        assert service.releases.serving("anybody").clicks.on is serving
+    row = {"release_id": 4, "kind": "index", "name": "docs", "target": "000002", "share": 0.5, "released_ms": 1}
+    with service.store.writing() as connection:
+        connection.execute(insert(releases).values(**row))
+    look()
+    assert "000002" in {release.target for release in service.releases.current()}
 
 
 def test_a_model_takes_the_place_of_another_in_every_pipeline(service: Service) -> None:
