@@ -240,7 +240,7 @@ def records(body: bytes) -> Iterator[Numbered]:
     elif isinstance(whole, dict):
         found = [whole]
     elif "\n" in text.strip():
-        found = (_parsed(line) for line in text.splitlines() if line.strip())
+        found = (_parsed(line) for line in text.split("\n") if line.strip())  # U+2028 ends no line of JSON
     else:
         raise InputError("The body holds no record.", "Send a JSON object, an array of them, or one to a line.")
     for number, record in enumerate(found, 1):

@@ -90,7 +90,7 @@ def _topic(
 
 def _lines(path: Path) -> list[str]:
     try:
-        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
     except FileNotFoundError:
         raise NotFoundError(f"There is no file {path}.", "Check its path.") from None
     except UnicodeDecodeError:
