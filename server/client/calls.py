@@ -135,7 +135,9 @@ def _nothing(_: httpx.Response) -> None: ...
 
 
 def _document(document_id: str) -> str:
-    return f"/v1/documents/{quote(document_id)}"
+    # Dots alone would lead to another route: /v1/documents/../people/x is /v1/people/x to whoever sends it on.
+    parts = (quote(part) if part.strip(".") else part.replace(".", "%2E") for part in document_id.split("/"))
+    return f"/v1/documents/{'/'.join(parts)}"
 
 
 def _index(name: str | None) -> dict[str, str]:

@@ -47,6 +47,10 @@ def test_documents(address: str) -> None:
         assert client.put("a/b c?#", title="Odd", text="An odd name", fields={"year": 2024}).created
         assert client.document("a/b c?#").fields == {"year": 2024}
         assert client.bulk([{"id": "x", "text": "one"}, {"id": "y", "text": "two"}]).upserted == 2
+        for odd in ("..", ".", "../people/x", "a/../../x", "%2e%2e/x", "/x//"):
+            assert client.put(odd, text="An odd name").id == odd
+            assert client.document(odd).id == odd
+            client.delete(odd)
         client.delete("x")
         with pytest.raises(MissingError) as error:
             client.document("x")
