@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 from sqlalchemy.engine import URL
 
-from index.errors import ClickwiseError, UnavailableError
+from index.errors import ClickwiseError, InputError, UnavailableError
 from server.store.database import Database
 from server.store.records import Erased
 from server.store.rows import now_ms
@@ -87,6 +87,8 @@ class Postgres(Database):
 
     def _translated(self, error: exc.DBAPIError) -> ClickwiseError | None:
         state = getattr(error.orig, "sqlstate", None)
+        if state is None and isinstance(error, exc.DataError):  # the driver refuses a text that SQLite would take
+            return InputError("A text holds the character NUL, which PostgreSQL cannot store.", "Leave it out.")
         if state is None:  # the server did not answer
             lost = error.connection_invalidated or isinstance(error, exc.OperationalError)
             return _gone(self.where, str(error.orig)) if lost else None

@@ -43,3 +43,23 @@ def test_a_service_outlives_a_restart_of_its_postgresql(
         before = client.post("/v1/feedback", json={**event, "idempotency_key": "before"})
         assert (before.status_code, before.json()["duplicate"]) == (201, True)
         assert client.post("/v1/search", json=again).json()["feedback"][0]["document"] == event["document"]
+
+
+def test_what_postgresql_cannot_hold_is_the_callers_to_mend(
+    make_service: MakeService, lexical_index: Index, postgres_address: str
+) -> None:
+    service = make_service({"lexical": lexical_index}, store_url=postgres_address, pseudonym_days=0)
+    with client_of(service) as client:
+        found = client.post("/v1/search", json={"query": QUERY}).json()
+        told = {"query_id": "a\0b", "document": "x", "kind": "click"}
+        for field, answer in (
+            (None, client.post("/v1/search", json={"query": QUERY, "session_id": "a\0b"})),
+            ("query_id", client.post("/v1/search", json={"query_id": "a\0b"})),
+            ("query_id", client.post("/v1/feedback", json=told)),
+            (None, client.post("/admin/keys", json={"name": "a\0b", "scopes": ["read"]})),
+            (None, client.delete("/admin/keys/a%00b")),
+            (None, client.delete("/v1/people/a%00b")),
+        ):
+            assert "NUL" in problem(answer, 422, "invalid-input", field)["detail"]
+        event = {"query_id": found["query_id"], "document": found["hits"][0]["id"], "kind": "click"}
+        assert client.post("/v1/feedback", json=event).status_code == 201  # the connections are whole
