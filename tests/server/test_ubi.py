@@ -67,8 +67,8 @@ def test_what_is_sent_again_is_recorded_once(own_client: TestClient, own: Servic
 def test_lines_and_single_objects_and_arrays(own_client: TestClient) -> None:
     lines = "\n".join(json.dumps(query(f"q{number}")) for number in range(3))
     assert own_client.post("/ubi/queries", content=lines).json()["recorded"] == 3
-    odd = "\r\n".join(json.dumps(query(f"odd{n}", user_query="two\u2028lines\x85"), ensure_ascii=False) for n in range(2))
-    assert own_client.post("/ubi/queries", content=odd.encode()).json()["recorded"] == 2
+    raw = [json.dumps(query(f"raw{n}", user_query="two\u2028lines\x85"), ensure_ascii=False) for n in range(2)]
+    assert own_client.post("/ubi/queries", content="\r\n".join(raw).encode()).json()["recorded"] == 2
     assert post(own_client, "/ubi/queries", query("single"))["recorded"] == 1
     assert post(own_client, "/ubi/queries", query("a"), query("b"))["recorded"] == 2
 
