@@ -1,24 +1,25 @@
 """The run directories of one folder, as plain values for whoever shows them: listed, opened, compared, by topic.
 
 Names come from outside, so a run is only ever one of the folder's own directories: nothing that a name says leads
-elsewhere, and neither does a link.
+elsewhere, and neither does a link. A run that is damaged is a ConflictError, whatever is wrong with its files.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from eval.comparing import RunDirectory, comparison_table, operands
 from eval.looking import look
 from eval.tables import Table
-from index.errors import InputError, NotFoundError
+from index.errors import ConflictError, NotFoundError
 
 ORDER: Final = ("main", "comparisons", "published", "rounds", "k", "measures", "latency", "stages", "choices")
 """The tables that come first, in this order; the others follow by name."""
-_BROKEN: Final = (OSError, ValueError, KeyError, TypeError)
+_BROKEN: Final = (OSError, ValueError, LookupError, TypeError, AttributeError)
 
 
 class Browser:
@@ -35,10 +36,9 @@ class Browser:
     def run(self, name: str) -> dict[str, Any]:
         """A run with its rankers and tables. Raises NotFoundError for one that is not here."""
         path = self._path(name)
-        opened, summary = RunDirectory(path), _summary(path)
-        if summary is None:
-            raise InputError(f"The summary of the run {name} cannot be read.", "Run the experiment again.")
-        tables = [Table.from_json(file.stem, file.read_text(encoding="utf-8")) for file in _tables(path)]
+        with _whole(path):
+            opened, summary = RunDirectory(path), _summarised(path)
+            tables = [Table.from_json(file.stem, file.read_text(encoding="utf-8")) for file in _tables(path)]
         return {
             **summary,
             "description": opened.experiment.head.description,
@@ -52,9 +52,10 @@ class Browser:
     def topics(self, name: str, first: str, second: str, measure: str = "") -> dict[str, Any]:
         """The value of two rankers for each topic that both measure, with the difference first - second."""
         path = self._path(name)
-        opened = RunDirectory(path)
-        mine, theirs = opened.scored(first, measure), opened.scored(second, measure)
-        asked = _queries(path)
+        with _whole(path):
+            opened = RunDirectory(path)
+            mine, theirs = opened.scored(first, measure), opened.scored(second, measure)
+            asked = _queries(path)
         rows: list[dict[str, Any]] = [
             {
                 "collection": collection,
@@ -80,12 +81,15 @@ class Browser:
         depth: int = 20,
     ) -> dict[str, Any]:
         """One topic with its feedback and the rankings of some rankers. Errors: those of `eval.looking.look`."""
-        return look(self._path(name), topic, collection, rankers, k, depth)
+        path = self._path(name)
+        with _whole(path):
+            return look(path, topic, collection, rankers, k, depth)
 
     def compare(self, first: str, second: str, measure: str = "") -> dict[str, Any]:
         """Every ranker that both runs have, topic by topic, p-values corrected together."""
-        mine, theirs = str(self._path(first)), str(self._path(second))
-        return comparison_table(operands(mine, theirs, None, None, measure, 1)).shown()
+        mine, theirs = self._path(first), self._path(second)
+        with _whole(mine, theirs):
+            return comparison_table(operands(str(mine), str(theirs), None, None, measure, 1)).shown()
 
     def _paths(self) -> list[Path]:
         try:
@@ -104,25 +108,39 @@ class Browser:
         raise error
 
 
+@contextmanager
+def _whole(*paths: Path) -> Iterator[None]:
+    """Raises ConflictError where files of a run are missing or damaged; errors of the house pass through."""
+    try:
+        yield
+    except _BROKEN as error:
+        names = " or ".join(dict.fromkeys(path.name for path in paths))
+        raise ConflictError(f"The run {names} cannot be read whole.", "Run the experiment again.") from error
+
+
 def _summary(path: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads((path / "summary.json").read_text(encoding="utf-8"))
-        return {
-            "run": path.name,
-            "name": found["name"],
-            "created": found.get("created", ""),
-            "measure": found["measure"],
-            "means": found["mean_ndcg20"],
-            "topics": found["topics"],
-            "best_of_ours": found.get("best_of_ours"),
-            "best_of_paper": found.get("best_of_paper"),
-            "gain": found.get("gain_over_paper"),
-            "gain_interval": found.get("gain_interval"),
-            "gain_p": found.get("gain_p_corrected"),
-            "skipped": found.get("skipped", {}),
-        }
+        return _summarised(path)
     except _BROKEN:
         return None
+
+
+def _summarised(path: Path) -> dict[str, Any]:
+    found = json.loads((path / "summary.json").read_text(encoding="utf-8"))
+    return {
+        "run": path.name,
+        "name": found["name"],
+        "created": found.get("created", ""),
+        "measure": found["measure"],
+        "means": found["mean_ndcg20"],
+        "topics": found["topics"],
+        "best_of_ours": found.get("best_of_ours"),
+        "best_of_paper": found.get("best_of_paper"),
+        "gain": found.get("gain_over_paper"),
+        "gain_interval": found.get("gain_interval"),
+        "gain_p": found.get("gain_p_corrected"),
+        "skipped": found.get("skipped", {}),
+    }
 
 
 def _tables(path: Path) -> list[Path]:

@@ -165,7 +165,7 @@ TheDoor = Annotated[Door, Depends(the_door)]
 _MEANINGS = {
     400: "The body is not JSON.",
     404: "Something that was named does not exist.",
-    409: "The request contradicts what was recorded, or another process writes to the index.",
+    409: "The request contradicts what was recorded or stands on disk, or another process writes to the index.",
     413: "The body is larger than the settings allow.",
     422: "The request cannot be used; `field` says which part.",
     503: "Not ready yet, or the store or index cannot be written.",

@@ -28,25 +28,25 @@ async def runs(house: TheHouse) -> Response:
     return await _answer(house, RunsAnswer, lambda evaluations: {"folder": folder, "runs": evaluations.runs()})
 
 
-@router.get("/evaluations:compare", response_model=TableAnswer, responses=problems(404, 422, 503))
+@router.get("/evaluations:compare", response_model=TableAnswer, responses=problems(404, 409, 422, 503))
 async def compare(house: TheHouse, first: Name, second: Name, measure: Measure = "") -> Response:
     """Two runs: every ranker that both have, topic by topic, with intervals and corrected p-values."""
     return await _answer(house, TableAnswer, lambda evaluations: evaluations.compare(first, second, measure))
 
 
-@router.get("/evaluations/{run}", response_model=RunAnswer, responses=problems(404, 422, 503))
+@router.get("/evaluations/{run}", response_model=RunAnswer, responses=problems(404, 409, 422, 503))
 async def run(house: TheHouse, run: ShortText) -> Response:
     """One run with its tables."""
     return await _answer(house, RunAnswer, lambda evaluations: evaluations.run(run))
 
 
-@router.get("/evaluations/{run}/topics", response_model=TopicsAnswer, responses=problems(404, 422, 503))
+@router.get("/evaluations/{run}/topics", response_model=TopicsAnswer, responses=problems(404, 409, 422, 503))
 async def topics(house: TheHouse, run: ShortText, first: Name, second: Name, measure: Measure = "") -> Response:
     """Two rankers of a run, topic by topic."""
     return await _answer(house, TopicsAnswer, lambda evaluations: evaluations.topics(run, first, second, measure))
 
 
-@router.get("/evaluations/{run}/topic", response_model=TopicAnswer, responses=problems(404, 422, 503))
+@router.get("/evaluations/{run}/topic", response_model=TopicAnswer, responses=problems(404, 409, 422, 503))
 async def topic(
     house: TheHouse,
     run: ShortText,

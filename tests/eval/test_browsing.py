@@ -11,7 +11,7 @@ import pytest
 
 from eval.browsing import Browser
 from eval.tables import Table
-from index.errors import NotFoundError
+from index.errors import ConflictError, NotFoundError
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +109,42 @@ def test_no_name_leads_elsewhere(folder: Path, name: str) -> None:
     for ask in asks:
         with pytest.raises(NotFoundError, match="There is no run"):
             ask()
+
+
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [
+        ("config.toml", None),
+        ("tables/main.json", "{"),
+        ("perquery.parquet", "no Parquet"),
+        ("topics.json", "[]"),
+        ("topics.json", None),
+        ("summary.json", "{"),
+    ],
+)
+def test_a_damaged_run_is_told(run_directory: Path, tmp_path: Path, file: str, damage: str | None) -> None:
+    shutil.copytree(run_directory, tmp_path / "runs" / "bad")
+    shutil.copytree(run_directory, tmp_path / "runs" / "good")
+    (tmp_path / "runs" / "bad" / file).unlink()
+    if damage is not None:
+        (tmp_path / "runs" / "bad" / file).write_text(damage)
+    browser = Browser(tmp_path / "runs")
+    topic = browser.topics("good", "fused", "bm25")["topics"][0]
+    asks: list[Callable[[], object]] = [
+        lambda: browser.run("bad"),
+        lambda: browser.topics("bad", "fused", "bm25"),
+        lambda: browser.topic("bad", topic["topic"], topic["collection"]),
+        lambda: browser.compare("good", "bad"),
+    ]
+    told = 0
+    for ask in asks:
+        try:
+            ask()
+        except (ConflictError, NotFoundError) as error:
+            assert "bad" in error.message
+            told += 1
+    assert told >= 1
+    assert "good" in {run["run"] for run in browser.runs()}
 
 
 def test_a_table_is_read_as_it_was_written() -> None:
