@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
+from index.build import BuildOptions, build_index
 from index.index import Index
 from index.sharded.shard import shard_of
 from index.sharded.workers import ThreadWorkers, failed
+from server.schemas import SearchRequest
+from tests.conftest import small_corpus
+from tests.fakes import HashingEncoder
 from tests.server.conftest import MakeService, client_of
 
 WORDS = "sailing boat with espresso in orbit"
@@ -52,3 +57,33 @@ def test_a_shard_that_does_not_answer_is_told(
         assert {shard_of(hit["id"], 2) for hit in less["hits"]} == {0}
         monkeypatch.undo()
         assert client.post("/v1/search", json={"query": WORDS}).json()["degraded"] is None
+
+
+def test_workers_end_with_the_last_search_of_a_generation_that_serves_no_more(
+    make_service: MakeService, new_index: Callable[..., Index], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So those in processes and on Ray do, whose finalizers end them."""
+    made: list[weakref.ref[ThreadWorkers]] = []
+    make = ThreadWorkers.__init__
+
+    def noted(self: ThreadWorkers, *args: Any) -> None:
+        make(self, *args)
+        made.append(weakref.ref(self))
+
+    monkeypatch.setattr(ThreadWorkers, "__init__", noted)
+    index = new_index(name="docs", shards=2)
+    options = BuildOptions(shards=2, overwrite=True, activated=False)
+    build_index(index.path, small_corpus()[:9], options, encoder=HashingEncoder())
+    service = make_service({"docs": index})
+    first = [workers() for workers in made]
+    service.activate("index", "docs", "000002", 0.999999)
+    assert service.search(SearchRequest(query=WORDS)).generation == "000002"
+    canaries = made[len(first) :]
+    service.activate("index", "docs", "000002", 0.0)
+    assert service.search(SearchRequest(query=WORDS)).generation == "000001"
+    assert canaries
+    assert [workers() for workers in canaries] == [None] * len(canaries)
+    del first
+    service.activate("index", "docs", "000002", 1.0)
+    assert service.search(SearchRequest(query=WORDS)).generation == "000002"
+    assert sum(workers() is not None for workers in made) == 1
