@@ -121,7 +121,7 @@ class Guard:
             self._limit(address)
             raise
         self._limit(caller.name)
-        if need not in ("any", "nothing"):
+        if need != "any" and need != "nothing":
             caller.check(need)
         return caller
 
