@@ -37,8 +37,7 @@ class Stopped(Exception):
 def check(job: AnyJob, settings: Settings) -> None:
     """What can be said about a job before it is begun. Raises the errors that it would fail with."""
     roots = Roots(settings.job_roots)
-    roots.path(job.output, exists=False)
-    roots.path(job.input, exists=True)
+    source, _ = _ends(job, roots)
     if isinstance(job, EmbedJob) and job.index is not None:
         _index(job.index, settings)
     if isinstance(job, FitClicksJob):
@@ -48,11 +47,10 @@ def check(job: AnyJob, settings: Settings) -> None:
     if isinstance(job, RerankJob):
         from ranking.config import specs_with
 
-        for place in (job.topics, job.feedback, job.click_model):
-            if place is not None:
-                roots.path(place, exists=True)
-        if job.run is not None:
-            roots.path(job.run, exists=False)
+        told = (job.topics, job.feedback, job.click_model)
+        read = [source, *(roots.path(place, exists=True) for place in told if place is not None)]
+        if job.run is not None and roots.path(job.run, exists=False).resolve() in [path.resolve() for path in read]:
+            raise InputError(f"The run {job.run} is what the job reads.", "Name another file for the run.")
         _index(job.index, settings)
         specs = specs_with(settings.pipelines, str(settings.config))
         if job.pipeline is not None and job.pipeline not in specs:
@@ -123,7 +121,7 @@ def _batch(job: RerankJob | EmbedJob, options: Mapping[str, Any], work: Work) ->
             }
         )
 
-    source, target = _ends(job, work)
+    source, target = _ends(job, work.roots)
     summary = run(Job(job.kind, str(source), str(target), options), on_report=told, stop=work.stop)
     if summary.stopped:
         raise Stopped
@@ -135,7 +133,7 @@ def _fit_clicks(job: FitClicksJob, work: Work) -> dict[str, Any]:
     from ranking.clicks.models.base import FitOptions
     from ranking.clicks.models.fitting import Fitting
 
-    source, target = _ends(job, work)
+    source, target = _ends(job, work.roots)
     if target.exists() and not (target / "model.json").is_file() and any(target.iterdir()):
         raise InputError(f"{job.output} is a folder with something else in it.", "Name another output.")
     work.tell({"stage": "fitting", "done": 0, "total": None})
@@ -149,7 +147,7 @@ def _train(job: TrainJob, work: Work) -> dict[str, Any]:
     from ranking.learning.runs import Run, run
     from ranking.learning.supervised import CrossEncoderLearner, Recipe
 
-    source, target = _ends(job, work)
+    source, target = _ends(job, work.roots)
     shared = {name: getattr(job, name) for name in ("rank", "pairs", "documents", "rate", "seed")}
     recipe = Recipe(method=job.method, **shared)
     how = Run((source,), target, steps=job.steps, seed=job.seed, tokens=job.tokens, precision=job.precision)
@@ -162,9 +160,12 @@ def _train(job: TrainJob, work: Work) -> dict[str, Any]:
     return {"output": job.output, "model": f"{job.output}/{path.name}", "steps": job.steps}
 
 
-def _ends(job: AnyJob, work: Work) -> tuple[Path, Path]:
-    """Where a job reads and where it writes."""
-    return work.roots.path(job.input, exists=True), work.roots.path(job.output, exists=False)
+def _ends(job: AnyJob, roots: Roots) -> tuple[Path, Path]:
+    """Where a job reads, and the folder where it writes. Raises InputError where that is a file."""
+    target = roots.path(job.output, exists=False)
+    if target.is_file():
+        raise InputError(f"The output {job.output} is a file.", "Name a folder, or a new one.")
+    return roots.path(job.input, exists=True), target
 
 
 def _index(named: str | None, settings: Settings) -> Path:

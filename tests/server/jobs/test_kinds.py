@@ -135,3 +135,10 @@ def test_what_is_wrong_is_said_before_it_is_begun(does: Callable[..., dict[str, 
     for name in ("input", "output", "topics", "feedback", "click_model", "run"):
         with pytest.raises(InputError, match="no place below a root"):
             does(**{**job, name: "data/../../etc/passwd"})
+    for kind in ("rerank", "embed", "fit-clicks", "train"):
+        with pytest.raises(InputError, match="is a file"):
+            does(kind=kind, input="data/rows.parquet", output="data/rows.parquet")
+    (tmp_path / "data" / "link").symlink_to("rows.parquet")
+    for run in ("data/rows.parquet", "data/link"):
+        with pytest.raises(InputError, match="is what the job reads"):
+            does(**job, run=run)
