@@ -6,6 +6,7 @@ two: with two, actors that hold models took both and whatever was to feed them w
 
 from __future__ import annotations
 
+import atexit
 import ipaddress
 import os
 import socket
@@ -13,6 +14,7 @@ import threading
 from typing import Any, Final
 
 from index.errors import UnavailableError
+from index.signals import signals_kept
 
 LEAST_CPUS: Final = 4
 """Logical processors of a cluster of our own."""
@@ -41,18 +43,20 @@ def connected(address: str = "") -> Any:
         if not ray.is_initialized():
             quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "namespace": "clickwise"}
             try:
-                if address:
-                    _knock(address)
-                    ray.init(address=address, **quiet)
-                else:
-                    ray.init(
-                        address="local",
-                        num_cpus=max(LEAST_CPUS, os.cpu_count() or 1),
-                        object_store_memory=_STORE_BYTES,
-                        include_dashboard=False,
-                        _node_ip_address="127.0.0.1",
-                        **quiet,
-                    )
+                with signals_kept():  # Ray takes those that the JVM lives on
+                    if address:
+                        _knock(address)
+                        ray.init(address=address, **quiet)
+                    else:
+                        ray.init(
+                            address="local",
+                            num_cpus=max(LEAST_CPUS, os.cpu_count() or 1),
+                            object_store_memory=_STORE_BYTES,
+                            include_dashboard=False,
+                            _node_ip_address="127.0.0.1",
+                            **quiet,
+                        )
+                atexit.register(disconnect)  # after Ray's own, so it comes before it
             except (ConnectionError, OSError, RuntimeError, ValueError) as error:
                 reason = " ".join(str(error).split())
                 raise UnavailableError(
@@ -60,6 +64,14 @@ def connected(address: str = "") -> Any:
                     "Check the address, and that 'ray status' shows its nodes.",
                 ) from error
     return ray
+
+
+def disconnect() -> None:
+    """Leave the cluster, if this process is connected to one; one of our own ends."""
+    import ray
+
+    with _connecting, signals_kept():
+        ray.shutdown()
 
 
 def _knock(address: str) -> None:

@@ -22,13 +22,13 @@ def two_nodes() -> Iterator[str]:
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     from ray.cluster_utils import Cluster
 
-    from index.ray_cluster import connected
+    from index.ray_cluster import connected, disconnect
 
     cluster = Cluster(initialize_head=True, head_node_args=NODE)
     try:
         cluster.add_node(**NODE, num_gpus=1)  # a GPU by name only
-        ray = connected(cluster.address)
+        connected(cluster.address)
         yield cluster.address
-        ray.shutdown()
+        disconnect()
     finally:
         cluster.shutdown()
