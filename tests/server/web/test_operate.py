@@ -7,6 +7,10 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from server.schemas import Answer
+from server.schemas_catalog import ArmInfo, DuelInfo, ExperimentInfo, ExperimentsAnswer, InterleavingAnswer
+from server.schemas_jobs import JobAnswer, JobProblem, JobProgress, JobsAnswer
+from server.schemas_operation import ReleaseInfo, ReleasesAnswer
 from tests.server.web.browsing import Opener, faults, fits
 
 pytestmark = pytest.mark.browser
@@ -66,6 +70,76 @@ def test_a_card_that_fails_leaves_the_others(visit: Opener) -> None:
     expect(page.locator("#searches tbody tr").first).to_contain_text("bm25-qe")
     told = ("503", "ERR_FAILED")  # as the browser itself reports them
     watch.trouble = [line for line in watch.trouble if not any(text in line for text in told)]
+
+
+def job(number: int, **more: object) -> JobAnswer:
+    plain = {"attempts": 1, "cancelling": False, "created": "2026-01-01T10:00:00+00:00", "started": None}
+    plain |= {"finished": None, "job": {}, "progress": None, "result": None, "problem": None}
+    return JobAnswer.model_validate({"id": number, "kind": "rerank", "state": "running", **plain, **more})
+
+
+UNSURE = {"index": "pets", "low": -0.1, "high": 0.2, "p_value": 0.25, "winner": None}
+SURE = {"index": "pets", "low": 0.1, "high": 0.3, "p_value": 0.0001, "winner": "second"}
+ARMS = [
+    ArmInfo(name=name, pages=pages, clicked=90, clicks=120, clicks_per_page=1.2, mrr=0.5)
+    for name, pages in (("serving", 200), ("canary", 100))
+]
+DUEL = {"method": "team-draft", "first": "fused", "second": "bm25", "pages": 300, "clicked": 120}
+DUEL |= {"first_wins": 70, "second_wins": 45, "ties": 5, "preference": 0.05}
+TRIAL = {"experiment": "canary:3", "arms": ARMS, "pairs": 100, "difference": -0.2}
+RELEASE = {"id": 3, "kind": "index", "name": "pets", "released": "2026-01-01T10:00:00+00:00"}
+ANSWERS: dict[str, Answer] = {
+    "v1/interleaving*": InterleavingAnswer(confidence=0.95, duels=[DuelInfo.model_validate(DUEL | UNSURE)]),
+    "v1/experiments*": ExperimentsAnswer(confidence=0.95, experiments=[ExperimentInfo.model_validate(TRIAL | SURE)]),
+    "admin/releases": ReleasesAnswer(
+        releases=[ReleaseInfo.model_validate(RELEASE | {"target": "000002", "share": 0.1})]
+    ),
+    "v1/jobs*": JobsAnswer(
+        jobs=[
+            job(4, progress=JobProgress(stage="rerank", done=250, total=1000, remaining_s=41.2)),
+            job(3, cancelling=True, progress=JobProgress(stage="reading", done=1200, total=None)),
+            job(
+                2,
+                state="failed",
+                problem=JobProblem(kind="not-found", message="There is no <b>x</b>.", advice="Mend it."),
+            ),
+            job(1, state="queued"),
+        ],
+        next=None,
+    ),
+}
+"""What a service with experiments, a canary and jobs answers, in the words of its own schemas."""
+
+
+def answers(page: Page, path: str, answer: Answer) -> None:
+    """Have the page hear this from the server."""
+    page.route(f"**/{path}", lambda route: route.fulfill(json=answer.model_dump(mode="json")))
+
+
+def test_the_cards_of_experiments_releases_and_jobs(visit: Opener) -> None:
+    page, _ = visit()
+    for path, answer in ANSWERS.items():
+        answers(page, path, answer)
+    page.goto(f"{page.url}operate")
+    drawn(page)
+    for name in ("duels", "experiments"):
+        chart = page.locator(f"#experiments figure[aria-label$='{name}']")
+        chart.locator("summary").click()
+        expect(chart.locator("svg .mark-symbol path")).to_have_count(1)
+    duel, trial = (row.locator("td") for row in page.locator("#experiments tbody tr").all())
+    expect(duel).to_have_text(
+        ["team-draft", "120 of 300", "70", "45", "0.050", "-0.100 \u2013 0.200", "0.250", "not sure yet"]
+    )
+    arms = "serving: 90 of 200 pages clicked, MRR 0.500; canary: 90 of 100 pages clicked, MRR 0.500"
+    expect(trial).to_have_text([arms, "-0.200", "0.100 \u2013 0.300", "<.001", "canary"])
+    activated = page.locator("#generations [aria-label=Activated] tbody tr")
+    expect(activated).to_have_text(re.compile(r"^index pets\s*000002\s*10\.0%"))
+    rows = page.locator("#jobs tbody tr")
+    expect(rows.locator("td:nth-of-type(2)")).to_have_text(["running", "cancelling", "failed", "queued"])
+    told = [" rerank: 25.0%, 42 s left", "reading: 1,200", "There is no <b>x</b>. Mend it.", "\u2013"]
+    expect(rows.locator("td:nth-of-type(3)")).to_have_text(told)
+    assert rows.first.locator("progress").get_attribute("value") == "250"
+    assert faults(page) == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
