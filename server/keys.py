@@ -35,7 +35,7 @@ PREFIX: Final = "cw_"
 FRESH_SECONDS: Final = 2.0
 """For how long a look into the store holds: a revoked key ends within this time, in every replica."""
 UNKNOWN_SECONDS: Final = 0.2
-"""The same for keys that it did not find: a new one opens at once, and wrong ones do not cost a look each."""
+"""The same for keys that it did not find: a new one opens within this time, and wrong ones do not cost a look each."""
 _ID_DIGITS: Final = 12
 _DAY_MS: Final = 86_400_000
 
