@@ -35,7 +35,6 @@ class SearchOptions(TypedDict, total=False):
     highlight: bool
     session_id: str
     user_id: str
-    client_id: str
     feedback: Sequence[Mapping[str, Any]]
     exclude_feedback: bool
     deadline_ms: int

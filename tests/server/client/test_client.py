@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
+from pydantic import BaseModel
 
 from server.client import (
     AsyncClient,
@@ -19,9 +20,12 @@ from server.client import (
     OverloadedError,
     UnauthorizedError,
     UnavailableError,
+    calls,
 )
 from server.client.retrying import Retries
 from server.keys import Keys
+from server.schemas import DocumentBody, FeedbackRequest, SearchRequest
+from server.schemas_rerank import RerankRequest
 from server.service import Service
 from tests.server.conftest import MakeService, listening
 
@@ -108,6 +112,19 @@ def test_both_clients_offer_the_same() -> None:
 
     assert offered(Client) == offered(AsyncClient)
     assert len(offered(Client)) > 8
+
+
+@pytest.mark.parametrize(
+    ("options", "schema", "positional"),
+    [
+        (calls.SearchOptions, SearchRequest, {"query"}),
+        (calls.FeedbackOptions, FeedbackRequest, {"query_id", "document", "kind"}),
+        (calls.RerankOptions, RerankRequest, {"query", "documents"}),
+        (calls.DocumentOptions, DocumentBody, set()),
+    ],
+)
+def test_the_options_are_those_of_the_service(options: type, schema: type[BaseModel], positional: set[str]) -> None:
+    assert options.__annotations__.keys() | positional == schema.model_fields.keys()
 
 
 PROBLEM = {"type": "urn:clickwise:problem:busy", "title": "Busy", "detail": "Too many.", "advice": "Wait."}
