@@ -75,7 +75,7 @@ class Places:
     def __call__(self, name: str, home: Path | None = None) -> Path:
         """The directory of an index by name or path."""
         from index.places import is_path
-        from server.settings import load_settings
+        from server.configuration import load_settings
 
         return Path(name) if is_path(name) else load_settings({"home": home}).index_path(name)
 
@@ -84,7 +84,7 @@ class Places:
         from index.places import is_path
         from ranking.cli import Place, only_index
         from ranking.config import specs_with
-        from server.settings import load_settings
+        from server.configuration import load_settings
 
         settings = load_settings({"home": home, "config": config})
         specs = specs_with(settings.pipelines, str(settings.config))

@@ -15,7 +15,8 @@ from index.errors import UnavailableError
 from index.types import Query, Ranking
 from ranking.contract import Request
 from ranking.feedback import Feedback
-from server.settings import Settings, load_settings
+from server.configuration import load_settings
+from server.settings import Settings
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -20,7 +20,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from index.errors import ClickwiseError, NotFoundError
-from server.settings import Settings, load_settings
+from server.configuration import load_settings
+from server.settings import Settings
 
 Status = Literal["ok", "warning", "problem"]
 MINIMUM_SQLITE = (3, 35)  # RETURNING

@@ -38,8 +38,8 @@ def export(
 
     from index.progress import track
     from ranking.clicks.log import ClickLog
+    from server.configuration import load_settings
     from server.export import Exported, export_pages
-    from server.settings import load_settings
     from server.store import Store
 
     begin, end = _time(since, "--since"), _time(until, "--until")

@@ -75,8 +75,8 @@ def _keys(home: Path | None, config: Path | None) -> Iterator[Keys]:
     """The keys of the store that the service of these settings uses; made where it is missing."""
     from contextlib import closing
 
+    from server.configuration import load_settings
     from server.keys import Keys
-    from server.settings import load_settings
     from server.store import Store
 
     with closing(Store.open(load_settings({"home": home, "config": config}).store_address)) as store:

@@ -49,7 +49,7 @@ def serve(
 
     Prints one line when it is ready, and runs until Ctrl-C.
     """
-    from server.settings import load_settings
+    from server.configuration import load_settings
 
     flags = {
         "host": host,

@@ -28,10 +28,10 @@ def worker(
     from contextlib import closing
 
     from index.errors import InputError
+    from server.configuration import load_settings
     from server.jobs.queue import Queue
     from server.jobs.worker import Worker
     from server.logs import configure
-    from server.settings import load_settings
     from server.store import Store
 
     settings = load_settings({"home": home, "config": config, "store_url": store_url, "log_level": log_level})

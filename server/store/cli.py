@@ -108,7 +108,7 @@ def _opened(
 ) -> Iterator[tuple[Database, Settings]]:
     from contextlib import closing
 
-    from server.settings import load_settings
+    from server.configuration import load_settings
     from server.store.database import database_at
 
     settings = load_settings({"home": home, "config": config, "store_url": store_url})

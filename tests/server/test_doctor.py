@@ -16,8 +16,9 @@ from index.build import build_index
 from index.errors import UnavailableError
 from index.types import Document
 from server import cli, doctor
+from server.configuration import load_settings
 from server.doctor import Check
-from server.settings import Settings, load_settings
+from server.settings import Settings
 from server.store import Store
 
 

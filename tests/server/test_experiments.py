@@ -17,10 +17,10 @@ from ranking.clicks.exploration import parse_policy
 from ranking.clicks.interleaving import Duel
 from ranking.clicks.log import ClickLog
 from ranking.clicks.standings import standings
+from server.configuration import load_settings
 from server.duels import interleaving
 from server.export import export_pages
 from server.service import Service
-from server.settings import load_settings
 from server.store.tables import impressions
 from tests.server.conftest import MakeService, client_of
 

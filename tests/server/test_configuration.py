@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from index.errors import InputError, NotFoundError
-from server.settings import Settings, load_settings
+from server.configuration import load_settings
+from server.settings import Settings
 
 
 @pytest.fixture(autouse=True)
