@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -14,13 +14,23 @@ import typer
 
 from index.errors import InputError
 from index.places import Locate, check_name, locate, name_for
+from index.source_cli import (
+    Columns,
+    Errors,
+    Format,
+    OnError,
+    PythonDocs,
+    Source,
+    counts,
+    documents_of,
+    pairs,
+    say_what_was_bad,
+)
 
 if TYPE_CHECKING:
     from index.encoder import Encoder
     from index.fields import FieldType
     from index.index import Index
-    from index.readers import ReadReport
-    from index.types import Document
 
 app = typer.Typer(no_args_is_help=True)
 PYTHON_DOCS = "python"  # the name of the default corpus's index
@@ -43,21 +53,8 @@ class Engine(StrEnum):
     ray = "ray"
 
 
-class OnError(StrEnum):
-    stop = "stop"
-    skip = "skip"
-
-
 Home = Annotated[Path | None, typer.Option(help="The folder of the indexes. [default: .clickwise]")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Source = Annotated[str | None, typer.Argument(help="A file, a folder of files, or irds:ID of ir_datasets.")]
-PythonDocs = Annotated[bool, typer.Option("--python-docs", help="Read the documentation of this Python instead.")]
-Format = Annotated[str | None, typer.Option("--format", help="The format, where the file's ending does not tell it.")]
-Columns = Annotated[
-    list[str],
-    typer.Option(metavar="NAME=COLUMN", help="Where id, title, text or a field comes from; repeatable."),
-]
-Errors = Annotated[OnError, typer.Option("--on-error", help="What to do about a record that cannot be used.")]
 Named = Annotated[str, typer.Argument(metavar="INDEX", help="The index's name, or its directory.")]
 
 
@@ -131,7 +128,7 @@ def build(
     options = BuildOptions(
         analyzer=analyzer,
         layout=layout.value,
-        boosts={key: _number("--boost", key, value) for key, value in _pairs("--boost", boost, "=").items()},
+        boosts={key: _number("--boost", key, value) for key, value in pairs("--boost", boost, "=").items()},
         k1=k1,
         b=b,
         fields=_fields(field),
@@ -141,7 +138,7 @@ def build(
         source="python documentation" if python_docs else source or "",
         shards=shards,
     )
-    documents, report = _documents(source, python_docs, source_format, column, on_error)
+    documents, report = documents_of(source, python_docs, source_format, column, on_error)
     began = time.monotonic()
     with Progress("Indexing") as progress:
         manifest = build_index(
@@ -155,9 +152,9 @@ def build(
     seconds = time.monotonic() - began
     if as_json:
         answer = {"index": path.name, "path": str(path), "seconds": round(seconds, 3)}
-        _print_json({**answer, **_counts(report), "manifest": asdict(manifest)})
+        _print_json({**answer, **counts(report), "manifest": asdict(manifest)})
         return
-    _say_what_was_bad(report)
+    say_what_was_bad(report)
     among = f" in {shards} shards" if shards else ""
     typer.echo(f"Built {path}: {manifest.documents:,} documents{among} in {seconds:.1f} s.")
     if not manifest.documents:
@@ -189,7 +186,7 @@ def update(
     upserted = deleted = 0
     report = None
     if source or python_docs:
-        documents, report = _documents(source, python_docs, source_format, column, on_error)
+        documents, report = documents_of(source, python_docs, source_format, column, on_error)
         with Progress("Indexing") as progress:
             upserted = opened.upsert(documents, progress.advance)
     if delete:
@@ -197,9 +194,9 @@ def update(
     count = opened.view().documents
     if as_json:
         answer = {"index": opened.name, "upserted": upserted, "deleted": deleted, "documents": count}
-        _print_json({**answer, **_counts(report)})
+        _print_json({**answer, **counts(report)})
         return
-    _say_what_was_bad(report)
+    say_what_was_bad(report)
     typer.echo(f"Updated {opened.path}: {upserted:,} added or replaced, {deleted:,} deleted, {count:,} now.")
 
 
@@ -260,37 +257,6 @@ def _encoder(name: str, max_tokens: int | None) -> Encoder | None:
     return load_encoder(name, max_tokens=max_tokens)
 
 
-def _documents(
-    source: str | None, python_docs: bool, source_format: str | None, column: Sequence[str], on_error: OnError
-) -> tuple[Iterable[Document], ReadReport]:
-    """The documents that the command line asks for, and the report that grows while they are read."""
-    from index.readers import ReadReport, read_documents
-
-    if python_docs == (source is not None):
-        raise InputError(
-            "Both a source and --python-docs were given." if source else "No source of documents was given.",
-            "Name a file or folder, or use --python-docs.",
-        )
-    report = ReadReport()
-    if source is None:
-        from index.pydocs import python_documents
-
-        return python_documents(), report
-    columns = _pairs("--column", column, "=", empty=True)
-    return read_documents(source, format=source_format, columns=columns, on_error=on_error.value, report=report), report
-
-
-def _pairs(flag: str, values: Sequence[str], mark: str, *, empty: bool = False) -> dict[str, str]:
-    """NAME=VALUE options as a dict; a value may be left out only where `empty` gives that a meaning."""
-    pairs = {}
-    for value in values:
-        key, found, rest = value.partition(mark)
-        if not (key and found and (rest or empty)):
-            raise InputError(f"{flag} {value} is not usable.", f"Write it as NAME{mark}VALUE.")
-        pairs[key] = rest
-    return pairs
-
-
 def _number(flag: str, key: str, value: str) -> float:
     try:
         return float(value)
@@ -302,27 +268,11 @@ def _fields(values: Sequence[str]) -> dict[str, FieldType]:
     from index.fields import FIELD_TYPES
 
     types: dict[str, FieldType] = {kind: kind for kind in FIELD_TYPES}
-    pairs = _pairs("--field", values, ":")
-    for name, kind in pairs.items():
+    given = pairs("--field", values, ":")
+    for name, kind in given.items():
         if kind not in types:
             raise InputError(f"--field {name}:{kind} is not usable.", f"The types are: {', '.join(types)}.")
-    return {name: types[kind] for name, kind in pairs.items()}
-
-
-def _counts(report: ReadReport | None) -> dict[str, Any]:
-    if report is None:
-        return {}
-    errors = [problem.message for problem in report.errors]
-    return {"skipped": report.skipped, "mended": report.mended, "errors": errors}
-
-
-def _say_what_was_bad(report: ReadReport | None) -> None:
-    if report and report.mended:
-        typer.echo(f"In {report.mended:,} documents characters that cannot be stored were replaced.", err=True)
-    if report and report.skipped:
-        typer.echo(f"Bad records skipped: {report.skipped:,}. The first of them:", err=True)
-        for problem in report.errors:
-            typer.echo(f"  {problem.message}", err=True)
+    return {name: types[kind] for name, kind in given.items()}
 
 
 def _print_json(value: dict[str, Any]) -> None:
