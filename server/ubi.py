@@ -260,4 +260,5 @@ def _called(applications: set[str]) -> set[str]:
 
 
 def _text(value: object) -> str:
-    return value[:100] if isinstance(value, str) else ""
+    """What is noted besides; half a surrogate pair, which no database stores, as a question mark."""
+    return value[:100].encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else ""

@@ -97,6 +97,16 @@ def test_what_cannot_be_used_is_counted_and_named(own_client: TestClient) -> Non
     ]
 
 
+def test_half_characters_in_what_is_noted_besides_harm_nothing(own_client: TestClient, own: Service) -> None:
+    attributes = {"pipeline": "new\ud800", "pipeline_version": "2", "session_id": "s\udfff"}
+    record = json.dumps(query(query_attributes=attributes))
+    assert own_client.post("/ubi/queries", content=record).json()["recorded"] == 1
+    made = own.store.round("q1")
+    assert made is not None
+    assert made.version == "new? 2"
+    assert own_client.delete("/v1/people/s%3F").json()["queries"] == 1
+
+
 def test_where_nothing_can_be_used_it_is_a_problem(own_client: TestClient) -> None:
     told = problem(own_client.post("/ubi/events", json=[click(query_id="never sent")]), 422, "bad-record")
     assert told["errors"][0]["line"] == 1
