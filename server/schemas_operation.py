@@ -60,6 +60,10 @@ class HealthAnswer(Answer):
     status: Literal["ok", "ready"]
 
 
+Named = Annotated[ShortText, Field(pattern=r"^[^\x00]*$")]
+"""A name or a path: no file system has NUL in one."""
+
+
 class Activation(Body):
     """From now on `share` of the sessions get this: all, some (a canary), or none (the canary is taken back)."""
 
@@ -79,13 +83,13 @@ class ModelActivation(Activation):
         json_schema_extra={"examples": [{"model": "models/trained-on-clicks/delta.safetensors", "share": 0.1}]}
     )
 
-    model: ShortText = Field(description="a name or path of a model, as pipelines name them")
+    model: Named = Field(description="a name or path of a model, as pipelines name them")
 
 
 class ClickModelActivation(Activation):
     model_config = ConfigDict(json_schema_extra={"examples": [{"model": "published"}]})
 
-    model: ShortText = Field(description="what the setting click_model can be: published, off or a folder")
+    model: Named = Field(description="what the setting click_model can be: published, off or a folder")
 
 
 class ReleaseInfo(Answer):

@@ -184,6 +184,8 @@ def test_a_model_takes_the_place_of_another_in_every_pipeline(service: Service) 
         ("models/clickwise-minilm", {"model": "/no/such/model"}, 404),
         ("models/clickwise-minilm", {}, 422),
         ("click-models", {"model": "/no/such/model"}, 404),
+        ("click-models", {"model": "a\0b"}, 422),
+        ("models/clickwise-minilm", {"model": "a\0b"}, 422),
     ],
 )
 def test_what_cannot_be_had_changes_nothing(service: Service, what: str, body: dict[str, Any], status: int) -> None:
