@@ -100,7 +100,7 @@ class Client:
             attempt += 1
         if isinstance(outcome, httpx.TransportError):
             raise unreachable(outcome, self._http.base_url) from outcome
-        return read(call, outcome)
+        return read(call, outcome, again=attempt > 0)
 
     def close(self) -> None:
         self._http.close()

@@ -46,9 +46,11 @@ class Retries:
         return float(min(FIRST_WAIT * 2**attempt, self.longest_wait) * random.uniform(0.5, 1.0))
 
 
-def read(call: Call[A], response: httpx.Response) -> A:
-    """The answer of a call. Raises what `error_of` makes of an error."""
-    if response.is_success:
+def read(call: Call[A], response: httpx.Response, *, again: bool) -> A:
+    """The answer of a call, which may have been sent `again`. Raises what `error_of` makes of an error."""
+    # Of a deletion whose answer got lost, the next one hears that there is nothing to delete.
+    deleted = again and call.method == "DELETE" and response.status_code == 404
+    if response.is_success or deleted:
         return call.read(response)
     raise error_of(response)
 

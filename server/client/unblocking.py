@@ -104,7 +104,7 @@ class AsyncClient:
             attempt += 1
         if isinstance(outcome, httpx.TransportError):
             raise unreachable(outcome, self._http.base_url) from outcome
-        return read(call, outcome)
+        return read(call, outcome, again=attempt > 0)
 
     async def close(self) -> None:
         await self._http.aclose()

@@ -210,6 +210,16 @@ def test_what_cannot_have_arrived_is_sent_again(send: Callable[[Client], object]
     assert len(service.bodies) == 4
 
 
+@pytest.mark.parametrize("lost", [503, httpx.ReadTimeout("slow")])
+def test_a_deletion_whose_answer_got_lost_is_done(lost: int | Exception) -> None:
+    with Refusing(lost, 404).client() as client:
+        client.delete("d")
+    with Refusing(404).client() as client, pytest.raises(MissingError):
+        client.delete("d")
+    with Refusing(lost, 404).client() as client, pytest.raises(MissingError):
+        client.document("d")
+
+
 def test_something_else_answers() -> None:
     strange = httpx.MockTransport(lambda _: httpx.Response(502, text="<html>"))
     with Client(transport=strange) as client, pytest.raises(ConnectionFailedError, match="502 without a problem"):
