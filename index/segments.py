@@ -18,8 +18,6 @@ import numpy.typing as npt
 from index import bulk
 from index.java import cast
 
-_VALUES = "org.apache.lucene.index."
-
 
 @dataclass(frozen=True, eq=False)
 class Segment:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias
 
 from sqlalchemy import Connection, RowMapping, and_, insert, select, update
 
@@ -19,8 +19,6 @@ from server.store import Store
 from server.store.tables import jobs
 
 State: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"]
-STATES: Final[tuple[State, ...]] = get_args(State)
-ENDED: Final = ("done", "failed", "cancelled")
 LEASE_MS: Final = 30_000
 """How long a worker may be silent before another takes its job."""
 ATTEMPTS: Final = 3
