@@ -19,6 +19,9 @@ function label({ kind, relevance, weight }) {
   return relevance <= 0.5 ? "not_relevant" : weight <= CLICK ? "click" : "relevant";
 }
 
+/** Whether the same request would be refused again. */
+const refused = ({ status }) => status >= 400 && status < 500 && status !== 429;
+
 /** What the person said. What a click model makes of documents that were passed over is for the ranking only. */
 const given = ({ feedback }) => feedback.filter(({ kind }) => kind !== "skipped");
 
@@ -93,8 +96,15 @@ export class Session {
   async rerank(pipeline = null) {
     this.#outdated = false;
     const limit = Math.min(MOST, Math.max(PAGE, this.hits.length));
-    const feedback = this.#told.splice(0);
-    await this.#run("rerank", (ask) => ask({ query_id: this.queryId, pipeline, limit, feedback }));
+    const feedback = [...this.#told];
+    // Said is what the server has taken, or will never take; what did not arrive goes along with the next round.
+    const said = () => (this.#told = this.#told.filter((one) => !feedback.includes(one)));
+    await this.#run("rerank", (ask) =>
+      ask({ query_id: this.queryId, pipeline, limit, feedback }).then(
+        (answer) => (said(), answer),
+        (problem) => (refused(problem) && said(), Promise.reject(problem)),
+      ),
+    );
   }
 
   /** The next page of the same ranking. */

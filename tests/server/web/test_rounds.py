@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.server.web.browsing import Opener, faults, fits, hit, ids, mark, reranked
 
@@ -103,6 +103,32 @@ def test_two_rankings_stand_beside_each_other(visit: Opener) -> None:
     page.get_by_label("Beside it").select_option("")
     expect(page.locator("#hits-beside")).to_be_hidden()
     expect(page.locator(".elsewhere")).to_have_count(0)
+
+
+def test_what_was_said_beside_and_did_not_arrive_goes_along_with_the_next_round(visit: Opener) -> None:
+    page, watch = visit("python", width=1400)
+    page.get_by_label("Beside it").select_option("bm25-qe")
+    expect(page.locator("#hits-beside .hit")).to_have_count(10)
+    failures = [{"title": "Not available", "status": 503, "detail": "The store is away.", "advice": "Wait."}]
+
+    def once(route: Route) -> None:
+        if route.request.post_data_json["feedback"] and failures:
+            route.fulfill(status=503, json=failures.pop())
+        else:
+            route.continue_()
+
+    page.route("**/v1/search", once)
+    opened = beside(page)[2]
+    page.locator(f'#hits-beside [data-id="{opened}"] .title').click()
+    page.keyboard.press("Escape")
+    expect(page.locator("#problem")).to_be_visible()
+    with reranked(page):
+        page.locator("#retry").click()
+    with reranked(page):
+        page.locator("#hits [data-act=relevant]").nth(4).click()
+    told = [body["feedback"] for body in watch.sent("/v1/search") if body.get("feedback")]
+    assert [[line["document"] for line in lines] for lines in told] == [[opened], [opened]]
+    watch.expected(page, "503", 1)
 
 
 def test_a_key_is_asked_for_where_the_server_wants_one(visit: Opener) -> None:
