@@ -26,7 +26,7 @@ demo: $(STAMP) ## Build the example index, search it, learn from two documents, 
 
 serve: $(STAMP) ## Serve the example index on http://127.0.0.1:8080
 	@$(BIN)/clickwise demo --build-only
-	@$(BIN)/clickwise serve
+	@$(BIN)/clickwise serve --index python
 
 test: $(STAMP) ## Run the tests
 	@$(BIN)/python -m pytest

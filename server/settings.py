@@ -58,10 +58,10 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="the address to listen on")
     port: int = Field(default=8080, ge=0, le=65535, description="the port to listen on; 0 takes any free one")
     threads: int = Field(
-        default_factory=lambda: min(8, (os.cpu_count() or 1) + 2),  # more only wait for one another's Python
+        default_factory=lambda: min(8, max(2, os.cpu_count() or 1)),  # more only wait for one another's Python
         ge=1,
         le=256,
-        description="requests that are worked on at the same time; two more than there are processors, at most 8",
+        description="requests that are worked on at the same time; as many as there are processors, from 2 to 8",
     )
     max_waiting: int = Field(
         default=64, ge=0, description="requests that may wait for a thread before others are turned away"

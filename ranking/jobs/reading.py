@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from index.errors import InputError
 from ranking.jobs.inputs import breaking_off, format_of, lines_of
 from ranking.jobs.job import Part
-from ranking.jobs.rows import ALIASES, FEEDBACK, ROWS, canonical
+from ranking.jobs.rows import ALIASES, FEEDBACK, ROWS, canonical, misspelt
 from ranking.jobs.storage import Place
 from ranking.jobs.told import Told
 
@@ -179,6 +179,8 @@ def _json_row(line: bytes) -> dict[str, Any]:
         values = json.loads(line.decode())
         if not isinstance(values, dict):
             return {"problem": "malformed: this is no JSON object"}
+        if wrong := misspelt(values):
+            return {"query_id": _named(values), "problem": f"malformed: {wrong}"}
         for other, ours in ALIASES.items():
             if ours not in values and other in values:
                 values[ours] = values[other]
@@ -190,6 +192,11 @@ def _json_row(line: bytes) -> dict[str, Any]:
         return {"problem": f"bad UTF-8: byte {error.start} of the line: {error.reason}"}
     except ValueError as error:
         return {"problem": f"malformed: {error}"}
+
+
+def _named(values: Mapping[str, Any]) -> str | None:
+    name = values.get("query_id")
+    return None if name is None else str(name)
 
 
 def _table(rows: list[dict[str, Any]]) -> pa.Table:
@@ -259,6 +266,8 @@ def _check_columns(file: Place, schema: pa.Schema) -> None:
             f"{file} has no column {' and no column '.join(missing)}.",
             "Rows have query_id and query, and maybe documents, texts, scores, feedback, filter.",
         )
+    if wrong := misspelt(schema.names):
+        raise InputError(f"In {file} {wrong}", "Rename the column.")
 
 
 def _source(file: Place, groups: Sequence[int]) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,6 +35,18 @@ ROWS: Final = pa.schema(
 """What a row may have; `query_id` and `query` have to be there, all else may be absent or null."""
 ALIASES: Final[Mapping[str, str]] = {"_id": "query_id", "qid": "query_id", "id": "query_id", "text": "query"}
 """Other names that are understood where ours are absent."""
+
+
+def misspelt(names: Iterable[str]) -> str | None:
+    """What to say of a name that is nearly one of ours, and would silently count for nothing. Any other name is the
+    caller's own business."""
+    given = set(names)
+    known = [*ROWS.names, *ALIASES]
+    for name in sorted(given - set(known)):
+        close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.8)
+        if close and close[0] not in given:
+            return f"there is no `{name}`: did you mean `{close[0]}`?"
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from index.errors import InputError
 from index.index import Index
 from index.types import Query, Ranking
 from ranking.clicks.log import ClickLog
@@ -209,3 +210,19 @@ def test_a_bad_byte_in_parquet_costs_its_row_only(lexical_index: Index, tmp_path
     (reject,) = map(json.loads, (tmp_path / "out" / "_rejects.jsonl").read_text().splitlines())
     assert (reject["row"], reject["reason"], summary.rejected) == (1, "bad UTF-8", 1)
     assert set(rankings(tmp_path / "out")) == {"1", "3"}
+
+
+def test_a_field_that_is_nearly_one_of_ours_does_not_count_for_nothing(real_index: Index, tmp_path: Path) -> None:
+    rows = [
+        {"query_id": "1", "query": "statin", "document": ["coffee-00"]},
+        {"query_id": "2", "query": "statin", "note": "one's own business"},
+    ]
+    write_rows(tmp_path / "rows.jsonl", rows)
+    summary = run(rerank_job(real_index, tmp_path / "rows.jsonl", tmp_path / "out"))
+    assert summary.rejected == 1
+    reject = json.loads((tmp_path / "out" / "_rejects.jsonl").read_text())
+    assert "did you mean `documents`?" in reject["detail"]
+    assert set(rankings(tmp_path / "out")) == {"2"}
+    pq.write_table(pa.Table.from_pylist(rows[:1]), tmp_path / "rows.parquet")
+    with pytest.raises(InputError, match="did you mean `documents`"):
+        run(rerank_job(real_index, tmp_path / "rows.parquet", tmp_path / "other"))
