@@ -7,15 +7,17 @@ import itertools
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import httpx
 import numpy as np
 
-Act: TypeAlias = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
+from eval.benchmarks.wire import BROKEN, Answered, Wire
+
+Act: TypeAlias = Callable[[Wire], Awaitable[Answered]]
 _LONGEST = 60.0  # seconds that a client waits at most
 
 
@@ -74,7 +76,7 @@ class Mix:
     def ask(self) -> Act:
         text = " ".join(self._random.sample(self._words, 3))
 
-        async def act(client: httpx.AsyncClient) -> httpx.Response:
+        async def act(client: Wire) -> Answered:
             answer = await client.post("/v1/search", json={"query": text})
             if answer.status_code == 200 and (hits := answer.json()["hits"]):
                 self._asked.append((answer.json()["query_id"], hits[min(2, len(hits) - 1)]["id"]))
@@ -95,11 +97,10 @@ class Mix:
         return lambda client: client.put(f"/v1/documents/{document}", json={"title": document, "text": text})
 
 
-@asynccontextmanager
-async def client_of(url: str) -> AsyncIterator[httpx.AsyncClient]:
+@contextmanager
+def client_of(url: str) -> Iterator[Wire]:
     """A client with as many connections as it takes."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=200)
-    async with httpx.AsyncClient(base_url=url, timeout=_LONGEST, limits=limits, trust_env=False) as client:
+    with closing(Wire(url, _LONGEST)) as client:
         yield client
 
 
@@ -107,11 +108,11 @@ async def closed(url: str, mix: Mix, clients: int, seconds: float) -> Seen:
     """So many clients, each of which sends its next request when it has its answer."""
     seen, acts, end = Seen(), mix.acts(), time.perf_counter() + seconds
 
-    async def one(client: httpx.AsyncClient) -> None:
+    async def one(client: Wire) -> None:
         while time.perf_counter() < end:
             await _done(client, next(acts), seen)
 
-    async with client_of(url) as client:
+    with client_of(url) as client:
         await asyncio.gather(*(one(client) for _ in range(clients)))
     return seen
 
@@ -120,7 +121,7 @@ async def paced(url: str, mix: Mix, rate: float, seconds: float, most: int = 2_0
     """So many requests a second, evenly, whether answers come or not; at most `most` are open at a time."""
     seen, acts = Seen(), mix.acts()
     start, running = time.perf_counter(), set[asyncio.Task[None]]()
-    async with client_of(url) as client:
+    with client_of(url) as client:
         for number in range(round(rate * seconds)):
             await asyncio.sleep(max(0.0, start + number / rate - time.perf_counter()))
             if len(running) < most:
@@ -131,11 +132,11 @@ async def paced(url: str, mix: Mix, rate: float, seconds: float, most: int = 2_0
     return seen
 
 
-async def _done(client: httpx.AsyncClient, act: Act, seen: Seen) -> None:
+async def _done(client: Wire, act: Act, seen: Seen) -> None:
     start = time.perf_counter()
     try:
         seen.note(start, (await act(client)).status_code)
-    except httpx.TransportError:
+    except BROKEN:
         seen.note(start, 0)
 
 
