@@ -16,6 +16,8 @@ from server.watch import route_of
 
 KEPT: Final = 200
 LOGGER: Final = "clickwise"
+WARMING: Final = "not-ready"
+"""The kind of problem that a service answers while it warms up."""
 
 
 class RecentErrors(logging.Handler):
@@ -63,8 +65,13 @@ class Watching:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] >= 500:
-                state = scope.get("state", {})
+            state = scope.get("state", {})
+            # A service that warms up is asked again and again whether it is ready: no error of anybody's.
+            if (
+                message["type"] == "http.response.start"
+                and message["status"] >= 500
+                and state.get("problem_kind") != WARMING
+            ):
                 self.recent.add(
                     RecentError(
                         time=iso(_now()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -59,3 +60,12 @@ def test_only_so_many_are_kept() -> None:
     kept = recent.answer().errors
     assert len(kept) == KEPT
     assert kept[0].message == f"error {KEPT + 4}"
+
+
+def test_a_service_that_warms_up_is_no_error(own: Service, own_client: TestClient) -> None:
+    app: Any = own_client.app
+    app.state.house.service = None
+    assert own_client.get("/readyz").status_code == 503
+    assert own_client.post("/v1/search", json={"query": "boat"}).status_code == 503
+    app.state.house.service = own
+    assert own_client.get("/v1/operation/errors").json()["errors"] == []
