@@ -81,6 +81,7 @@ class Places:
 
     def place(self, index: str | None, home: Path | None, config: Path | None) -> Place:
         """Where a search takes place."""
+        from index.errors import NotFoundError
         from index.places import is_path
         from ranking.cli import Place, only_index
         from ranking.config import specs_with
@@ -88,7 +89,13 @@ class Places:
 
         settings = load_settings({"home": home, "config": config})
         specs = specs_with(settings.pipelines, str(settings.config))
-        name = index or settings.default_index or only_index(settings.index_paths())
+        known = settings.index_paths()
+        name = index or settings.default_index or only_index(known)
+        if known and not is_path(name) and name not in known:
+            raise NotFoundError(
+                f"There is no index {name!r} in {settings.home.absolute()}; those there are: {', '.join(known)}.",
+                "Name one of them, or say with --home where yours is.",
+            )
         path = Path(name) if is_path(name) else settings.index_path(name)
         written = settings.config if settings.config and settings.config.is_file() else None
         return Place(path, specs, settings.default_pipeline, written)

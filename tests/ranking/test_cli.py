@@ -171,6 +171,8 @@ def test_settings_choose_index_and_pipeline(
     assert call("espresso", "--json")["index"] == "one"
     (tmp_path / "other.toml").write_text('default_pipeline = "bm25"\n')
     assert call("espresso", "--config", "other.toml", "--json")["pipeline"] == "bm25"
+    error = call.error("espresso", "--index", "tow")
+    assert f"no index 'tow' in {tmp_path / '.clickwise'}; those there are: one, two." in error
 
 
 def test_what_cannot_be_done_is_one_line(call: Call, words: tuple[str, ...]) -> None:
