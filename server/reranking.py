@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from index.errors import InputError
-from index.types import Ranking
 from ranking.contract import Ranker
 from ranking.cross_encoder import PROBE, CrossEncoderRanker
 from ranking.feedback import Feedback, FloatArray
@@ -101,12 +100,9 @@ class Reranking:
             feedback=feedback,
             vectors=self._vectors,
         )
-        scores = self._scores(MODELS[name], ranking, bool(len(feedback)), raw_scores)
+        scores = ranking.scores if raw_scores else MODELS[name].relevance(ranking.scores, bool(len(feedback)))
         kind = "raw" if raw_scores else "probability"
         return Reranked(name, [int(doc) for doc in ranking.ids], scores.tolist(), kind, context.truncated)
-
-    def _scores(self, model: Model, ranking: Ranking, adapted: bool, raw: bool) -> FloatArray:
-        return ranking.scores if raw else model.relevance(ranking.scores, adapted)
 
     def encoder(self) -> Encoder:
         """The encoder of the first index that has one, so that it is in memory once; else the packaged one."""

@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
 import numpy as np
@@ -143,12 +143,10 @@ class Ubi:
         document, told = str(click.event_attributes.object.object_id), click.event_attributes
         shown = self._store.round(query.id)
         ids = shown.ranking.ids if shown else ()
-        position: int | None
         if document in ids:
-            position = ids.index(document) + 1
+            position: int | None = ids.index(document) + 1
         elif document in self._catalog.index(query.index)[1].view().lexical:
-            ordinal = told.position.ordinal
-            position = None if ordinal is None else ordinal - self._ordinals.base(click.application or "") + 1
+            position = self._rank(click)
         else:
             raise NotFoundError(f"There is no document {document!r} in the page or the index.", "")
         content = json.dumps(record, sort_keys=True, ensure_ascii=True).encode()
@@ -156,7 +154,7 @@ class Ubi:
             query_id=query.id,
             document=document,
             kind="click",
-            position=position if position and position > 0 else None,
+            position=position,
             dwell_ms=None if told.dwell_time is None else round(1000 * told.dwell_time),
             idempotency_key=f"ubi:{hashlib.sha256(content).hexdigest()[:40]}",
         )
@@ -166,9 +164,18 @@ class Ubi:
         with self._lock:
             self._ordinals.see(row)
 
+    def _rank(self, click: _Event) -> int | None:
+        """The rank that an event names, from 1; None where it names none that there is."""
+        ordinal = click.event_attributes.position.ordinal
+        if ordinal is None:
+            return None
+        with self._lock:
+            rank = ordinal - self._ordinals.base(click.application or "") + 1
+        return rank if rank > 0 else None
+
     def _notes(self, applications: set[str]) -> list[str]:
         with self._lock:
-            return [line for line in self._ordinals.notes() if line.rsplit(": ordinals", 1)[0] in _called(applications)]
+            return list(self._ordinals.notes(applications))
 
 
 class _Counting:
@@ -177,7 +184,6 @@ class _Counting:
     def __init__(self) -> None:
         self.recorded = self.duplicates = self.ignored = self.rejected = 0
         self.told: list[Rejected] = []
-        self.reasons: Counter[str] = Counter()
 
     def add(self, new: bool) -> None:
         self.recorded += new
@@ -188,8 +194,16 @@ class _Counting:
         if len(self.told) < MOST_TOLD:
             self.told.append(Rejected(record=number, field=field, detail=reason))
 
-    def record(self, number: int) -> _Attempt:
-        return _Attempt(self, number)
+    @contextmanager
+    def record(self, number: int) -> Iterator[None]:
+        """What cannot be used of one record is counted and not raised."""
+        try:
+            yield
+        except ValidationError as error:
+            fault = error.errors()[0]
+            self.reject(number, field_name(fault["loc"]), fault_reason(fault))
+        except (InputError, NotFoundError, ConflictError) as error:
+            self.reject(number, error.field, error.message)
 
     def answer(self, notes: Sequence[str] = ()) -> UbiAnswer:
         if self.rejected and not (self.recorded or self.duplicates or self.ignored):
@@ -202,25 +216,6 @@ class _Counting:
             errors=self.told,
             notes=list(notes),
         )
-
-
-class _Attempt:
-    """What cannot be used of one record is counted and not raised."""
-
-    def __init__(self, counting: _Counting, number: int) -> None:
-        self._counting, self._number = counting, number
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
-        if isinstance(error, ValidationError):
-            fault = error.errors()[0]
-            self._counting.reject(self._number, field_name(fault["loc"]), fault_reason(fault))
-        elif isinstance(error, InputError | NotFoundError | ConflictError):
-            self._counting.reject(self._number, error.field, error.message)
-        else:
-            return False
-        return True
 
 
 def records(body: bytes) -> Iterator[Numbered]:
@@ -253,10 +248,6 @@ def _parsed(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
-
-
-def _called(applications: set[str]) -> set[str]:
-    return {name or "events without an application" for name in applications}
 
 
 def _text(value: object) -> str:

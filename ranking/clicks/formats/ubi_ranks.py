@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 
@@ -30,9 +30,11 @@ class Ordinals:
         seen = self._seen[application]
         return self._given if self._given is not None else int(not (seen[0] and 10 * seen[0] >= seen[1]))
 
-    def notes(self) -> Iterator[str]:
-        """What was found out, in words: one line per application."""
+    def notes(self, applications: Container[str] | None = None) -> Iterator[str]:
+        """What was found out, in words: one line per application, of all or of these."""
         for application, seen in sorted(self._seen.items()):
+            if applications is not None and application not in applications:
+                continue
             name = application or "events without an application"
             why = f"{seen[0]:,} events have ordinal 0 and {seen[1]:,} have 1"
             if self._given is not None:
