@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ranking.clicks.splits import PREFIX, SideCounts, SplitStanding, split_standings
-from ranking.clicks.standings import standings
-from server.export import export_pages
+from ranking.clicks.splits import SideCounts, SplitStanding
 from server.schemas_catalog import ArmInfo, DuelInfo, ExperimentInfo, ExperimentsAnswer, InterleavingAnswer
-from server.store import Store
+from server.totals import Totals
 
 
-def experiments(store: Store, indexes: Iterable[str], confidence: float) -> ExperimentsAnswer:
+def experiments(totals: Totals, indexes: Iterable[str], confidence: float) -> ExperimentsAnswer:
     """The standing of every split on every index, from all pages and clicks that are recorded."""
+    found = totals.splits()
     return ExperimentsAnswer(
         confidence=confidence,
         experiments=[
-            _experiment(index, standing, confidence)
-            for index in indexes
-            for standing in split_standings(export_pages(store, index=index, arms=PREFIX))
+            _experiment(index, standing, confidence) for index in indexes for where, standing in found if where == index
         ],
     )
 
@@ -55,13 +52,15 @@ def _arm(name: str, counts: SideCounts) -> ArmInfo:
     )
 
 
-def interleaving(store: Store, indexes: Iterable[str], confidence: float) -> InterleavingAnswer:
+def interleaving(totals: Totals, indexes: Iterable[str], confidence: float) -> InterleavingAnswer:
     """The standing of every duel on every index, from all pages and clicks that are recorded."""
+    found = totals.duels()
     return InterleavingAnswer(
         confidence=confidence,
         duels=[
             DuelInfo(index=index, **standing.table(confidence))
             for index in indexes
-            for standing in standings(export_pages(store, index=index, interleaved=True))
+            for where, standing in found
+            if where == index
         ],
     )

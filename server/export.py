@@ -17,10 +17,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import Connection, RowMapping, Select, func, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, func, select
 
 from ranking.clicks.pages import Event, Kind, Page
-from server.store import Store
+from server.store import Store, removals
 from server.store.pages import was_shown
 from server.store.tables import events, impressions, queries, rankings
 
@@ -43,54 +43,72 @@ class Exported:
     elsewhere: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """How far the store has come: its newest page and event, and how often rows were removed from it. Whoever has read
+    up to one watermark reads on from there, unless something was removed since."""
+
+    page: int = 0
+    event: int = 0
+    removals: int = 0
+
+    @classmethod
+    def of(cls, store: Store) -> Watermark:
+        """Raises UnavailableError where the store cannot be read."""
+        with store.database.settled() as connection:
+            newest = connection.execute(select(func.max(impressions.c.impression_id))).scalar() or 0
+            last_event = connection.execute(select(func.max(events.c.event_id))).scalar() or 0
+            return cls(newest, last_event, removals.count(connection))
+
+
 def export_pages(
     store: Store,
     *,
     begin: datetime | None = None,
     end: datetime | None = None,
     index: str | None = None,
-    interleaved: bool = False,
-    arms: str | None = None,
     report: Exported | None = None,
 ) -> Iterator[Page]:
-    """The pages shown in [begin, end), in the order of their ids, while the store may be written; with `interleaved`
-    only those that two pipelines shared.
+    """The pages shown in [begin, end), in the order of their ids, while the store may be written.
 
     Raises UnavailableError where the store cannot be read.
     """
     counts = Exported() if report is None else report
-    with store.database.settled() as connection:
-        newest = connection.execute(select(func.max(impressions.c.impression_id))).scalar() or 0
-        last_event = connection.execute(select(func.max(events.c.event_id))).scalar() or 0
+    wanted = []
+    if begin is not None:
+        wanted.append(impressions.c.shown_ms >= _ms(begin))
+    if end is not None:
+        wanted.append(impressions.c.shown_ms < _ms(end))
+    if index is not None:
+        wanted.append(queries.c.index == index)
+    for _, page in pages_where(store, wanted, Watermark.of(store)):
+        counts.pages += 1
+        counts.events += len(page.events)
+        counts.elsewhere += sum(event.document not in page.documents for event in page.events)
+        yield page
+
+
+def pages_where(
+    store: Store, wanted: Sequence[ColumnElement[bool]], until: Watermark
+) -> Iterator[tuple[RowMapping, Page]]:
+    """The pages for which all of `wanted` hold, with their rows, in the order of their ids, as far as a watermark."""
     done = 0
     while True:
         with store.reading() as connection:
-            rows = connection.execute(_pages_after(done, newest, begin, end, index, interleaved, arms)).mappings().all()
+            rows = connection.execute(_pages_after(done, until.page, wanted)).mappings().all()
             if not rows:
                 return
-            acts = _events(connection, [row["query_id"] for row in rows], last_event)
+            acts = _events(connection, [row["query_id"] for row in rows], until.event)
         done = rows[-1]["impression_id"]
         for row in rows:
-            own = acts.get(row["impression_id"], [])
-            counts.pages += 1
-            counts.events += len(own)
-            documents = json.loads(row["documents"])
-            counts.elsewhere += sum(event.document not in documents for event in own)
-            yield _page(row, documents, own)
+            yield row, _page(row, json.loads(row["documents"]), acts.get(row["impression_id"], []))
 
 
-def _pages_after(
-    done: int,
-    newest: int,
-    begin: datetime | None,
-    end: datetime | None,
-    index: str | None,
-    interleaved: bool,
-    arms: str | None,
-) -> Select[Any]:
-    asked = (
+def _pages_after(done: int, newest: int, wanted: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    return (
         select(
             impressions,
+            queries.c.index,
             queries.c.text,
             rankings.c.pipeline,
             rankings.c.version,
@@ -101,19 +119,10 @@ def _pages_after(
             rankings,
             (rankings.c.query_id == impressions.c.query_id) & (rankings.c.round == impressions.c.round),
         )
-        .where(impressions.c.impression_id > done, impressions.c.impression_id <= newest)
+        .where(impressions.c.impression_id > done, impressions.c.impression_id <= newest, *wanted)
         .order_by(impressions.c.impression_id)
         .limit(_PAGES)
     )
-    if arms is not None:
-        asked = asked.where(impressions.c.arm.startswith(arms, autoescape=True))
-    if interleaved:
-        asked = asked.where(impressions.c.credits.is_not(None))
-    if begin is not None:
-        asked = asked.where(impressions.c.shown_ms >= _ms(begin))
-    if end is not None:
-        asked = asked.where(impressions.c.shown_ms < _ms(end))
-    return asked if index is None else asked.where(queries.c.index == index)
 
 
 def _events(connection: Connection, query_ids: Sequence[str], last: int) -> dict[int, list[Event]]:

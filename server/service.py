@@ -20,6 +20,7 @@ from server.schemas_operation import ReleaseInfo, ReleasesAnswer
 from server.search import Searching, about
 from server.settings import Settings
 from server.store import Store
+from server.totals import Totals
 from server.ubi import Ubi
 
 
@@ -33,6 +34,7 @@ class Service:
         self.ubi = Ubi(catalog, store)
         self.operation = Operation(catalog, store)
         self.releases = Releases(catalog, store, settings.click_model)
+        self._totals = Totals(store)
         self._searching = Searching(self.releases, store, settings)
 
     @classmethod
@@ -102,11 +104,11 @@ class Service:
 
     def experiments(self, confidence: float = 0.95) -> ExperimentsAnswer:
         """How traffic splits and canaries stand."""
-        return experiments(self.store, self.catalog.indexes, confidence)
+        return experiments(self._totals, self.catalog.indexes, confidence)
 
     def interleaving(self, confidence: float = 0.95) -> InterleavingAnswer:
         """How the duels of pipelines stand."""
-        return interleaving(self.store, self.catalog.indexes, confidence)
+        return interleaving(self._totals, self.catalog.indexes, confidence)
 
     def close(self) -> None:
         self.releases.close()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -50,6 +50,10 @@ class SequentialTest:
         """More pages, in the order in which they were shown."""
         for outcome in outcomes:
             self.add(outcome)
+
+    def copy(self) -> SequentialTest:
+        """The same test, to go on from here."""
+        return replace(self, _wealth=self._wealth.copy())
 
     @property
     def log_wealth(self) -> float:

@@ -72,12 +72,10 @@ class SplitStanding:
     def add(self, side: Side, page: Page) -> None:
         """One more page of a side."""
         counts = self.first if side == "first" else self.second
-        places = {document: place for place, document in enumerate(page.documents, start=1)}
-        clicked = {event.document for event in page.events if event.kind == "click"} & places.keys()
-        reciprocal = 1.0 / min(places[document] for document in clicked) if clicked else 0.0
+        reciprocal, clicks = clicked(page)
         counts.pages += 1
-        counts.clicked += bool(clicked)
-        counts.clicks += len(clicked)
+        counts.clicked += bool(clicks)
+        counts.clicks += clicks
         counts.reciprocal += reciprocal
         self._waiting[side].append(reciprocal)
         if all(self._waiting.values()):
@@ -89,6 +87,13 @@ class SplitStanding:
         if self.test.p_value > 1 - confidence or self.test.preference == 0:
             return None
         return "first" if self.test.preference > 0 else "second"
+
+
+def clicked(page: Page) -> tuple[float, int]:
+    """The reciprocal rank of the first clicked document, 0 without one, and how many were clicked."""
+    places = {document: place for place, document in enumerate(page.documents, start=1)}
+    found = {event.document for event in page.events if event.kind == "click"} & places.keys()
+    return (1.0 / min(places[document] for document in found) if found else 0.0), len(found)
 
 
 def split_standings(pages: Iterable[Page]) -> list[SplitStanding]:

@@ -24,12 +24,11 @@ class Standing:
     test: SequentialTest = field(default_factory=SequentialTest)
 
     def add(self, page: Page) -> None:
-        """One more interleaved page. One that lacks its scores, or has others, is shown and tells nothing."""
+        """One more interleaved page."""
         self.pages += 1
-        clicked = {event.document for event in page.events if event.kind == "click"}
-        flags = [document in clicked for document in page.documents]
-        if any(flags) and page.scores is not None and len(page.scores) == len(flags):
-            self.test.add(outcome(self.duel.method, page.scores, flags))
+        told = preference(self.duel, page)
+        if told is not None:
+            self.test.add(told)
 
     def winner(self, confidence: float = 0.95) -> Winner | None:
         """Who is preferred, once that is sure."""
@@ -53,6 +52,15 @@ class Standing:
             "p_value": self.test.p_value,
             "winner": self.winner(confidence),
         }
+
+
+def preference(duel: Duel, page: Page) -> float | None:
+    """What the clicks on a page tell, from -1 to 1; None where there are none, or the page lacks its scores."""
+    clicked = {event.document for event in page.events if event.kind == "click"}
+    flags = [document in clicked for document in page.documents]
+    if not any(flags) or page.scores is None or len(page.scores) != len(flags):
+        return None
+    return outcome(duel.method, page.scores, flags)
 
 
 def standings(pages: Iterable[Page | Pages]) -> list[Standing]:

@@ -18,6 +18,7 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, insert, or_, select
 
+from server.store import removals
 from server.store.database import Database
 from server.store.records import Erased, Page
 from server.store.rows import now_ms
@@ -102,4 +103,5 @@ def remove(connection: Connection, query_ids: Sequence[str]) -> Erased:
         table.name: connection.execute(delete(table).where(table.c.query_id.in_(query_ids))).rowcount
         for table in (events, impressions, rankings, queries)
     }
+    removals.note(connection)
     return Erased(**removed)

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, delete, exists, func, select
 
+from server.store import removals
 from server.store.database import Database
 from server.store.people import DAY_MS, remove
 from server.store.records import Erased
@@ -69,7 +70,10 @@ def _remove_oldest(database: Database, table: Table, time: ColumnElement[int], c
     with database.writing() as connection:
         bound = connection.execute(last).scalar()
         old = time < cutoff if bound is None else time <= bound
-        return connection.execute(delete(table).where(old)).rowcount
+        count = connection.execute(delete(table).where(old)).rowcount
+        if count:
+            removals.note(connection)
+        return count
 
 
 def _forsaken(cutoff: int) -> Select[Any]:

@@ -108,6 +108,9 @@ salts: Final = Table(
 )
 """The secrets that turn ids into pseudonyms, each from its day on; `server.store.people`."""
 
+removed: Final = Table("removed", METADATA, Column("times", BigInteger, nullable=False))
+"""One row: how often anything was removed; `server.store.removals`."""
+
 jobs: Final = Table(
     "jobs",
     METADATA,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, text
 
+from server.store import removals
 from server.store.records import Erased
 
 if TYPE_CHECKING:
@@ -72,7 +73,9 @@ class Weeks:
                 if row.attached:  # otherwise somebody was stopped just before the drop
                     how = "FINALIZE" if row.pending else "CONCURRENTLY"
                     connection.exec_driver_sql(f"ALTER TABLE {row.parent} DETACH PARTITION {row.name} {how}")
-                connection.exec_driver_sql(f"DROP TABLE {row.name}")
+                with self._database.engine.begin() as dropping:  # both or none: a drop that is made up for counts too
+                    dropping.exec_driver_sql(f"DROP TABLE {row.name}")
+                    removals.note(dropping)
                 done += Erased(**{row.parent: rows})
         self._made.clear()  # look again before the next write
         return done

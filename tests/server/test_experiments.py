@@ -22,6 +22,7 @@ from server.duels import interleaving
 from server.export import export_pages
 from server.service import Service
 from server.store.tables import impressions
+from server.totals import Totals
 from tests.server.conftest import MakeService, client_of
 
 QUERY = "espresso grinder and a boat"
@@ -232,7 +233,7 @@ def test_an_exported_log_tells_the_same_story(make_client: Make, tmp_path: Path)
     store = service_of(client).store
     log = ClickLog.write(tmp_path / "log", export_pages(store))
     (mine,) = standings(log.pages())
-    (theirs,) = interleaving(store, ["dense"], 0.95).duels
+    (theirs,) = interleaving(Totals(store), ["dense"], 0.95).duels
     assert {"index": "dense", **mine.table()} == theirs.model_dump()
     assert mine.duel == Duel("team-draft", "fused", "bm25")
     explored = [page for pages in log.pages() for page in pages.rows() if page.propensities is not None]
