@@ -218,7 +218,7 @@ def manifest_of(
         b=options.b,
         fields=dict(fields or {}),
         documents=documents,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         versions={
             "clickwise": importlib.metadata.version("clickwise"),
             "anserini": anserini_jar().stem.removeprefix("anserini-").removesuffix("-fatjar"),

@@ -263,7 +263,9 @@ class Index:
         if stamp == self._stamp:
             return
         current = generations.read_current(self.path)
-        if current.generation == self._current.generation:
+        manifest = Manifest.load(generations.generation_path(self.path, current.generation))
+        # Who removed the directory and built it again has another generation of the same name.
+        if current.generation == self._current.generation and manifest == self.manifest:
             self._generation.refresh(current)
         else:
             opened = self._opened(current)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from copy import copy
+from functools import partial
 
 from index.errors import InputError, NotFoundError
 from index.index import Index
@@ -11,6 +12,7 @@ from ranking.config import build_pipeline, preferred, specs_with, working
 from ranking.pipeline import Pipeline, PipelineSpec
 from server.schemas_catalog import IndexInfo, PipelineInfo
 from server.settings import Settings
+from server.shelf import Shelf
 
 
 class Catalog:
@@ -18,43 +20,58 @@ class Catalog:
 
     def __init__(
         self,
-        indexes: Mapping[str, Index],
+        indexes: Mapping[str, Index] | Shelf,
         specs: Mapping[str, PipelineSpec],
         default_index: str | None = None,
         default_pipeline: str | None = None,
     ) -> None:
         """Raises NotFoundError where there is no index, or a default is not among the others."""
-        if not indexes:
+        self._shelf = indexes if isinstance(indexes, Shelf) else Shelf(indexes)
+        opened = self._shelf.opened
+        if not opened:
             raise NotFoundError("There is no index to search.", "Build one with 'clickwise index build --python-docs'.")
-        _among(indexes, default_index or next(iter(indexes)), "index")
+        _among(opened, default_index or next(iter(opened)), "index")
         _among(specs, default_pipeline or next(iter(specs)), "pipeline")
-        self.indexes, self.specs = dict(indexes), dict(specs)
-        # One index needs no default; of several none is more obvious than the others.
-        self.default_index = default_index or (next(iter(indexes)) if len(indexes) == 1 else None)
+        self.specs = dict(specs)
+        self._instead: Mapping[str, Index] = {}
+        # One index needs no default; of several none is more obvious than the others. What others are built later
+        # changes nothing for those who name none.
+        self.default_index = default_index or (next(iter(opened)) if len(opened) == 1 else None)
         self.default_pipeline = default_pipeline
+
+    @property
+    def indexes(self) -> Mapping[str, Index]:
+        """Those that are open, by name."""
+        return {**self._shelf.opened, **self._instead}
 
     @classmethod
     def open(cls, settings: Settings) -> Catalog:
-        """Open every index of the settings. Errors: those of Index.open, and of the pipelines' configuration."""
+        """Open every index of the settings; what is built later is found. Errors: those of Index.open, and of the
+        pipelines' configuration."""
         specs = specs_with(settings.pipelines, str(settings.config))
-        paths = settings.index_paths()
-        engine, patience = settings.shard_engine, settings.shard_timeout_ms / 1000
-        indexes = {name: Index.open(path, engine=engine, patience=patience) for name, path in paths.items()}
-        return cls(indexes, specs, settings.default_index, settings.default_pipeline)
+        opening = partial(Index.open, engine=settings.shard_engine, patience=settings.shard_timeout_ms / 1000)
+        opened = {name: opening(path) for name, path in settings.index_paths().items()}
+        shelf = Shelf(opened, settings.found_index, settings.index_paths, opening)
+        return cls(shelf, specs, settings.default_index, settings.default_pipeline)
 
     def having(
         self, indexes: Mapping[str, Index] | None = None, specs: Mapping[str, PipelineSpec] | None = None
     ) -> Catalog:
         """This catalog with some indexes or pipelines exchanged for others of the same names."""
         other = copy(self)
-        other.indexes = {**self.indexes, **(indexes or {})}
+        other._instead = {**self._instead, **(indexes or {})}
         other.specs = {**self.specs, **(specs or {})}
         return other
+
+    def has(self, name: str | None) -> bool:
+        """Whether an index is called so. Raises as `Shelf.get` does."""
+        return name is not None and (name in self._instead or self._shelf.get(name) is not None)
 
     def index(self, name: str | None) -> tuple[str, Index]:
         """An index with its name; the default one for None.
 
-        Raises NotFoundError for an unknown name, InputError for None where there is no default.
+        Raises NotFoundError for an unknown name, InputError for None where there is no default, and what `Shelf.get`
+        raises for one that was built just now.
         """
         wanted = name or self.default_index
         if wanted is None:
@@ -64,8 +81,10 @@ class Catalog:
             )
             error.field = "index"
             raise error
-        _among(self.indexes, wanted, "index")
-        return wanted, self.indexes[wanted]
+        found = self._instead.get(wanted) or self._shelf.get(wanted)
+        if found is None:
+            _among(self.indexes, wanted, "index")
+        return wanted, found or self.indexes[wanted]
 
     def pipeline(self, name: str | None, index: Index) -> Pipeline:
         """A pipeline on an index; the default one for None.
@@ -77,7 +96,8 @@ class Catalog:
         return build_pipeline(wanted, self.specs, index)
 
     def index_infos(self) -> list[IndexInfo]:
-        """Every index, as it is now."""
+        """Every index that there is now."""
+        self._shelf.look()
         return [self._info(name, index) for name, index in self.indexes.items()]
 
     def _info(self, name: str, index: Index) -> IndexInfo:
@@ -93,12 +113,15 @@ class Catalog:
             fields=dict(view.fields),
             vectors=view.vectors is not None,
             encoder=manifest.encoder.name if manifest.encoder else None,
+            problem=f"The directory {index.path} is gone." if view.gone else None,
         )
 
     def pipeline_infos(self) -> list[PipelineInfo]:
         """Every pipeline, and where it works."""
-        works = {name: set(working(self.specs, index)) for name, index in self.indexes.items()}
-        defaults = {name: self.default_pipeline or preferred(self.specs, index) for name, index in self.indexes.items()}
+        self._shelf.look()
+        indexes = self.indexes
+        works = {name: set(working(self.specs, index)) for name, index in indexes.items()}
+        defaults = {name: self.default_pipeline or preferred(self.specs, index) for name, index in indexes.items()}
         return [
             PipelineInfo(
                 name=name,
@@ -106,17 +129,14 @@ class Catalog:
                 stages=[stage.name for stage in spec.stages],
                 default_for=[index for index, default in defaults.items() if default == name],
                 indexes={
-                    index: Pipeline(spec, opened).version
-                    for index, opened in self.indexes.items()
-                    if name in works[index]
+                    index: Pipeline(spec, opened).version for index, opened in indexes.items() if name in works[index]
                 },
             )
             for name, spec in self.specs.items()
         ]
 
     def close(self) -> None:
-        for index in self.indexes.values():
-            index.close()
+        self._shelf.close()
 
 
 def _among(valid: Iterable[str], name: str, what: str) -> None:

@@ -13,7 +13,7 @@ from pydantic import Field, StringConstraints, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from index.errors import InputError
-from index.places import indexes_in
+from index.places import indexes_in, is_path
 
 PREFIX: Final = "CLICKWISE_"
 
@@ -190,6 +190,13 @@ class Settings(BaseSettings):
         if self.indexes:
             return dict(sorted(self.indexes.items()))
         return indexes_in(self.home)
+
+    def found_index(self, name: str) -> Path | None:
+        """Where the index of this name is, None where `index_paths` has none of it: one look at the disk."""
+        if self.indexes or is_path(name):
+            return self.indexes.get(name)
+        path = self.index_path(name)
+        return path if os.path.exists(path / "current") else None  # also of names that no file can have
 
     def index_path(self, name: str) -> Path:
         """Where the index of this name is or would be."""

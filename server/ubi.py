@@ -135,7 +135,7 @@ class Ubi:
         named = asked.query_attributes.get("index")
         if isinstance(named, str):
             return named
-        return asked.application if asked.application in self._catalog.indexes else None
+        return asked.application if self._catalog.has(asked.application) else None
 
     def _event(self, record: Mapping[str, Any], click: _Event) -> Event:
         """Raises NotFoundError for a query that was never sent, and for a document that it did not show."""
