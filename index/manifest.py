@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,7 +39,7 @@ class SpaceInfo:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Manifest:
     """Everything that has to be known to search a generation in the way it was built.
 
@@ -63,8 +64,13 @@ class Manifest:
     shards: int | None = None
     format_version: int = field(default=FORMAT_VERSION)
 
+    @cached_property
+    def written(self) -> Mapping[str, Any]:
+        """What stands in the file."""
+        return asdict(self)
+
     def save(self, directory: Path) -> None:
-        (directory / FILE).write_text(json.dumps(asdict(self), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        (directory / FILE).write_text(json.dumps(self.written, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, directory: Path) -> Manifest:

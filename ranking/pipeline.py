@@ -109,7 +109,7 @@ class Pipeline:
         vectors = self.index.view().vectors  # another process may have built a new generation
         kept = (vectors.metric, vectors.prior) if vectors else ()
         learned = " ".join(part.digest for part in kept if part)
-        return _digest([self.spec.digest, asdict(self.index.manifest), learned])[:12]
+        return _digest([self.spec.digest, self.index.manifest.written, learned])[:12]
 
     def rank(self, requests: Sequence[Request], context: Context | None = None) -> list[Ranking]:
         """n requests to n rankings, in their order."""

@@ -155,12 +155,17 @@ def the_house(request: Request) -> House:
     return house
 
 
-def the_door(request: Request) -> Door:
+# Both are coroutines: FastAPI would send plain functions to a thread each, and every request with them.
+async def _house(request: Request) -> House:
+    return the_house(request)
+
+
+async def _door(request: Request) -> Door:
     return Door(the_house(request), request)
 
 
-TheHouse = Annotated[House, Depends(the_house)]
-TheDoor = Annotated[Door, Depends(the_door)]
+TheHouse = Annotated[House, Depends(_house)]
+TheDoor = Annotated[Door, Depends(_door)]
 
 _MEANINGS = {
     400: "The body is not JSON.",

@@ -13,7 +13,8 @@ import json
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, Final
+from functools import cache
+from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -29,6 +30,7 @@ from server.problems import BulkError, fault_reason, field_name
 from server.schemas import Body, DocumentId, ShortText, Text
 from server.schemas_ubi import Rejected, UbiAnswer
 from server.store import Page, Round, Store, StoredQuery
+from server.store.store import Asked
 
 MOST_TOLD: Final = 100
 
@@ -72,6 +74,8 @@ class _Event(_Record):
 
 _QUERY, _EVENT = TypeAdapter(_Query), TypeAdapter(_Event)
 Numbered = tuple[int, Any]  # a record with its number in the body, from 1
+_Shown: TypeAlias = tuple[StoredQuery, Mapping[str, int]]  # a query, and the rank of each document in what it showed
+T = TypeVar("T")
 
 
 class Ubi:
@@ -83,15 +87,19 @@ class Ubi:
         self._lock = threading.Lock()
 
     def queries(self, body: bytes) -> UbiAnswer:
-        """Record queries. Raises InputError for a body that is no JSON, BulkError where no record can be used."""
-        counting = _Counting()
+        """Record queries, those of a body together. Raises InputError for a body that is no JSON, BulkError where no
+        record can be used."""
+        counting, asked = _Counting(), list[tuple[int, Asked]]()
         for number, record in records(body):
             with counting.record(number):
-                counting.add(self._query(_QUERY.validate_python(record)))
+                asked.append((number, self._asked(_QUERY.validate_python(record))))
+        for (number, _), outcome in zip(asked, self._store.add_queries([one for _, one in asked]), strict=True):
+            with counting.record(number):
+                counting.add(_of(outcome))
         return counting.answer()
 
     def events(self, body: bytes) -> UbiAnswer:
-        """Record events, all of a body in one commit. Errors: as `queries`."""
+        """Record events, those of a body together. Errors: as `queries`."""
         counting, events = _Counting(), list[tuple[int, Event]]()
         clicks: list[tuple[int, Any, _Event]] = []
         for number, record in records(body):
@@ -104,18 +112,18 @@ class Ubi:
                 click = _EVENT.validate_python(record)
                 clicks.append((number, record, click))
                 self._see(click)
+        shown = cache(self._shown)  # each query is read once, however many clicks are its own
         for number, record, click in clicks:
             with counting.record(number):
-                events.append((number, self._event(record, click)))
+                events.append((number, self._event(record, click, _of(shown(click.query_id)))))
         for (number, _), outcome in zip(events, self._store.add_events([event for _, event in events]), strict=True):
-            if isinstance(outcome, ClickwiseError):
-                counting.reject(number, None, outcome.message)
-            else:
-                counting.add(not outcome[1])
+            with counting.record(number):
+                _, duplicate = _of(outcome)
+                counting.add(not duplicate)
         return counting.answer(self._notes({click.application or "" for _, _, click in clicks}))
 
-    def _query(self, asked: _Query) -> bool:
-        """Whether the query was new."""
+    def _asked(self, asked: _Query) -> Asked:
+        """The query with what it showed, as the store keeps them."""
         name, index = self._catalog.index(self._index_of(asked))
         hits = list(dict.fromkeys(str(hit) for hit in asked.query_response_hit_ids))
         told = asked.query_attributes
@@ -128,7 +136,7 @@ class Ubi:
         )
         session = asked.session_id or _text(told.get("session_id")) or None
         page = Page(0, tuple(hits), session, asked.user_id, client_id=asked.client_id)
-        return self._store.add_query(StoredQuery(asked.query_id, name, asked.user_query), made, page)
+        return StoredQuery(asked.query_id, name, asked.user_query), made, page
 
     def _index_of(self, asked: _Query) -> str | None:
         """The index that the query's attributes name, or its application where an index is called so."""
@@ -137,14 +145,21 @@ class Ubi:
             return named
         return asked.application if self._catalog.has(asked.application) else None
 
-    def _event(self, record: Mapping[str, Any], click: _Event) -> Event:
-        """Raises NotFoundError for a query that was never sent, and for a document that it did not show."""
-        query = self._store.query(click.query_id)
+    def _shown(self, query_id: str) -> _Shown | ClickwiseError:
+        """A query with the ranks of its newest round, or that it was never sent."""
+        try:
+            query = self._store.query(query_id)
+        except NotFoundError as error:
+            return error
+        made = self._store.round(query_id)
+        return query, {doc: rank for rank, doc in enumerate(made.ranking.ids, 1)} if made else {}
+
+    def _event(self, record: Mapping[str, Any], click: _Event, shown: _Shown) -> Event:
+        """Raises NotFoundError for a document that its query did not show."""
+        query, ranks = shown
         document, told = str(click.event_attributes.object.object_id), click.event_attributes
-        shown = self._store.round(query.id)
-        ids = shown.ranking.ids if shown else ()
-        if document in ids:
-            position: int | None = ids.index(document) + 1
+        if document in ranks:
+            position: int | None = ranks[document]
         elif document in self._catalog.index(query.index)[1].view().lexical:
             position = self._rank(click)
         else:
@@ -241,6 +256,13 @@ def records(body: bytes) -> Iterator[Numbered]:
     for number, record in enumerate(found, 1):
         if not (isinstance(record, dict) and len(record) == 1 and not BULK.isdisjoint(record)):
             yield number, record
+
+
+def _of(outcome: T | ClickwiseError) -> T:
+    """What came of it; raised if it is an error."""
+    if isinstance(outcome, ClickwiseError):
+        raise outcome
+    return outcome
 
 
 def _parsed(text: str) -> Any:

@@ -14,7 +14,8 @@ To add a table, or anything else that outlives a process:
 compares what the migrations make with what the tables say.
 """
 
+from server.store.adding import unknown_query
 from server.store.records import Page, Round, StoredQuery
-from server.store.store import Store, unknown_query
+from server.store.store import Store
 
 __all__ = ["Page", "Round", "Store", "StoredQuery", "unknown_query"]

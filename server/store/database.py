@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, exc
+from sqlalchemy import Connection, Engine, Insert, Table, exc
 from sqlalchemy.engine import URL, make_url
 
 from index.errors import ClickwiseError, ConflictError, InputError, NotFoundError
@@ -85,6 +85,10 @@ class Database(ABC):
     @abstractmethod
     def claim(self, connection: Connection, name: str) -> None:
         """Let nobody else into a transaction that claims this name, before this one has ended."""
+
+    @abstractmethod
+    def insert_new(self, table: Table) -> Insert:
+        """An INSERT that leaves out a row whose key is there."""
 
     def now_ms(self, connection: Connection) -> int:
         """The time by which several processes go, in milliseconds of the epoch: the database's, if it has a clock."""

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, exc, text
+from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event, exc, text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import URL
 
 from index.errors import ClickwiseError, InputError, UnavailableError
@@ -16,7 +17,9 @@ from server.store.rows import now_ms
 from server.store.weeks import Weeks
 
 _SETTINGS: Final = (
-    "SET synchronous_commit = on",  # a commit returns after fsync, whatever the server's default is
+    # A commit returns after fsync, whatever the server's default is: what is acknowledged is there after a crash of
+    # this process, of PostgreSQL or of the machine. PostgreSQL lets commits that come together share an fsync itself.
+    "SET synchronous_commit = on",
     "SET lock_timeout = '5s'",
     "SET idle_in_transaction_session_timeout = '10min'",  # a process that hangs holds its locks no longer
 )
@@ -68,6 +71,9 @@ class Postgres(Database):
 
     def claim(self, connection: Connection, name: str) -> None:
         connection.execute(_CLAIM, {"name": f"clickwise:{name}"})
+
+    def insert_new(self, table: Table) -> Insert:
+        return insert(table).on_conflict_do_nothing()
 
     def now_ms(self, connection: Connection) -> int:
         now = connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp()) * 1000").scalar_one()

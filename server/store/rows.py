@@ -39,10 +39,10 @@ def query_row(query: StoredQuery) -> dict[str, Any]:
 
 
 def round_row(query_id: str, made: Round) -> dict[str, Any]:
+    """The row of a round but for its number, which the store gives."""
     stages = made.stages and packed({name: [part.ids, part.scores.tolist()] for name, part in made.stages.items()})
     return {
         "query_id": query_id,
-        "round": made.number,
         "pipeline": made.pipeline,
         "version": made.version,
         "generation": made.generation,

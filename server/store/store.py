@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeAlias, TypeVar
 
-from sqlalchemy import Connection, RowMapping, ScalarSelect, exc, func, insert, select
+from sqlalchemy import Connection, exc, select
 
 from index.errors import ClickwiseError, ConflictError, NotFoundError, UnavailableError
 from index.types import Ranking
 from server.clicking import Seen
 from server.events import Event, Mark, fold
+from server.store.adding import add_event, add_page, add_query, add_round, unknown_query
 from server.store.database import Database, open_database
 from server.store.pages import seen
 from server.store.people import Pseudonyms, erase
 from server.store.records import Erased, Page, Round, StoredQuery
-from server.store.rows import event_of, event_row, page_row, query_row, round_of, round_row, unpacked
-from server.store.tables import events, impressions, queries, rankings
+from server.store.rows import event_of, round_of, round_row, unpacked
+from server.store.tables import events, queries, rankings
+
+T = TypeVar("T")
+R = TypeVar("R")
+MOST_TOGETHER: Final = 1_000
+"""Records of one commit: others wait while SQLite is written to, and PostgreSQL has room for some thousand locks."""
+Asked: TypeAlias = tuple[StoredQuery, Round, Page]
+"""A query as another service has answered it."""
 
 
 @dataclass(slots=True)
@@ -30,6 +40,10 @@ class Writes:
     done: int = 0
     failed: int = 0
     seconds: float = 0.0
+
+
+class _Rehearsed(Exception):
+    """Takes back what was written to see whether it can be."""
 
 
 class Store:
@@ -116,15 +130,15 @@ class Store:
         `new` records the query itself too. Returns the round with its number. Raises NotFoundError for a query that
         is neither new nor there.
         """
-        known = self._pseudonyms.of(page)
+        known, row = self._pseudonyms.of(page), round_row(query.id, made)  # packed before others have to wait
         with self._recording(query.id) as connection:
-            return _add_round(connection, query, made, known, graded, new=new)
+            return add_round(connection, query, made, row, known, graded, new=new)
 
     def add_page(self, query_id: str, number: int, page: Page) -> None:
         """Record another page shown of a round. Raises NotFoundError for an unknown query."""
         known = self._pseudonyms.of(page)
         with self._recording(query_id) as connection:
-            connection.execute(insert(impressions), [page_row(query_id, number, known)])
+            add_page(connection, query_id, number, known)
 
     def add_event(self, event: Event) -> tuple[int, bool]:
         """Record an event; returns its id and whether it had been recorded before under its idempotency key.
@@ -132,34 +146,36 @@ class Store:
         Raises NotFoundError for an unknown query and ConflictError where the key belongs to a different event.
         """
         with self._recording(event.query_id) as connection:
-            return self._add_event(connection, event)
+            return add_event(self.database, connection, event)
 
     def add_events(self, many: Sequence[Event]) -> list[tuple[int, bool] | ClickwiseError]:
-        """Record events in one commit; for each what `add_event` gives, or the error that it would raise."""
-        outcomes: dict[int, tuple[int, bool] | ClickwiseError] = {}
+        """Record events together; for each what `add_event` gives, or the error that it would raise."""
         # In the order of their keys, so that two who send the same events never wait for each other.
-        order = sorted(range(len(many)), key=lambda number: many[number].idempotency_key or "")
-        with self.writing() as connection:
-            for number in order:
-                try:
-                    outcomes[number] = self._add_event(connection, many[number])
-                except (NotFoundError, ConflictError) as error:
-                    outcomes[number] = error
-        return [outcomes[number] for number in range(len(many))]
+        return self._together(many, lambda event: event.idempotency_key or "", partial(add_event, self.database))
 
-    def add_query(self, query: StoredQuery, made: Round, page: Page) -> bool:
-        """Record a query with its one ranking and page, as another service has answered it. False where the same
-        query is there already. Raises ConflictError where its id belongs to another question."""
-        known = self._pseudonyms.of(page)
-        with self.writing() as connection:
-            self.database.claim(connection, f"query:{query.id}")
-            row = connection.execute(select(queries).where(queries.c.query_id == query.id)).mappings().first()
-            if row is None:
-                _add_round(connection, query, made, known, new=True)
-                return True
-        if (row["index"], row["text"]) != (query.index, query.text):
-            raise ConflictError(f"The query_id {query.id!r} belongs to another question.", "Use an id of its own.")
-        return False
+    def add_queries(self, many: Sequence[Asked]) -> list[bool | ClickwiseError]:
+        """Record queries together, each with its one ranking and page, as another service has answered it. For
+        each whether it is new: False where the same query is there already; a ConflictError where its id belongs to
+        another question."""
+        known = [(query, made, round_row(query.id, made), self._pseudonyms.of(page)) for query, made, page in many]
+        return self._together(
+            known, lambda one: one[0].id, lambda connection, one: add_query(self.database, connection, *one)
+        )
+
+    def _together(
+        self, many: Sequence[T], key: Callable[[T], str], add: Callable[[Connection, T], R]
+    ) -> list[R | ClickwiseError]:
+        """Add all in the order of a key, a thousand in one commit. For each what came of it, or the error."""
+        outcomes: dict[int, R | ClickwiseError] = {}
+        order = sorted(range(len(many)), key=lambda number: key(many[number]))
+        for start in range(0, len(order), MOST_TOGETHER):
+            with self.writing() as connection:
+                for number in order[start : start + MOST_TOGETHER]:
+                    try:
+                        outcomes[number] = add(connection, many[number])
+                    except (NotFoundError, ConflictError) as error:
+                        outcomes[number] = error
+        return [outcomes[number] for number in range(len(many))]
 
     def erase(self, person: str) -> Erased:
         """Forget a session, client or user: see `server.store.people.erase`."""
@@ -171,10 +187,10 @@ class Store:
         Raises UnavailableError where the store cannot be written.
         """
         query, made = StoredQuery("rehearsal", "", ""), Round(Ranking.empty(), "", "", "", "")
-        with self.database.writing() as connection:
-            _add_round(connection, query, made, Page(0, ()), new=True)
-            self._add_event(connection, Event(query.id, "", "click", idempotency_key="rehearsal"))
-            connection.rollback()
+        with suppress(_Rehearsed), self.database.writing() as connection:
+            add_round(connection, query, made, round_row(query.id, made), Page(0, ()), new=True)
+            add_event(self.database, connection, Event(query.id, "", "click", idempotency_key="rehearsal"))
+            raise _Rehearsed
         self.marks(query.id)
         self.round(query.id)
 
@@ -188,52 +204,3 @@ class Store:
             if "foreign key" in str(error.orig).lower():
                 raise unknown_query(query_id) from None
             raise
-
-    def _add_event(self, connection: Connection, event: Event) -> tuple[int, bool]:
-        if event.idempotency_key is not None:
-            self.database.claim(connection, f"event:{event.idempotency_key}")
-            key = events.c.idempotency_key == event.idempotency_key
-            row = connection.execute(select(events).where(key)).mappings().first()
-            if row is not None:
-                return _same(row, event), True
-        asked = select(queries.c.query_id).where(queries.c.query_id == event.query_id)
-        if connection.execute(asked).first() is None:
-            raise unknown_query(event.query_id)
-        fresh = insert(events).values(**event_row(event), impression_id=_newest_page(event.query_id))
-        return connection.execute(fresh.returning(events.c.event_id)).scalar_one(), False
-
-
-def unknown_query(query_id: str) -> NotFoundError:
-    return NotFoundError(f"There is no query {query_id!r}.", "Use the query_id of an answer to a search.")
-
-
-def _add_round(
-    connection: Connection, query: StoredQuery, made: Round, page: Page, graded: Sequence[Event] = (), *, new: bool
-) -> Round:
-    if new:
-        connection.execute(insert(queries), [query_row(query)])
-    else:  # the lock is what numbers concurrent rounds; events go on beside it
-        lock = select(queries.c.query_id).where(queries.c.query_id == query.id).with_for_update(key_share=True)
-        if connection.execute(lock).first() is None:
-            raise unknown_query(query.id)
-    newest = select(func.coalesce(func.max(rankings.c.round), 0)).where(rankings.c.query_id == query.id)
-    numbered = replace(made, number=connection.execute(newest).scalar_one() + 1)
-    connection.execute(insert(rankings), [round_row(query.id, numbered)])
-    shown = insert(impressions).values(page_row(query.id, numbered.number, page))
-    page_id = connection.execute(shown.returning(impressions.c.impression_id)).scalar_one()
-    if graded:
-        connection.execute(insert(events), [{**event_row(event), "impression_id": page_id} for event in graded])
-    return numbered
-
-
-def _newest_page(query_id: str) -> ScalarSelect[int]:
-    return select(func.max(impressions.c.impression_id)).where(impressions.c.query_id == query_id).scalar_subquery()
-
-
-def _same(row: RowMapping, event: Event) -> int:
-    """The id of the recorded event, if it is the one sent again."""
-    if event_of(row) != event:
-        raise ConflictError(
-            f"The idempotency key {event.idempotency_key!r} belongs to another event.", "Use a new key for every event."
-        )
-    return int(row["event_id"])

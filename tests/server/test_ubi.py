@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.event import listen
 from starlette.testclient import TestClient
 
 from server.service import Service
@@ -62,6 +63,29 @@ def test_what_is_sent_again_is_recorded_once(own_client: TestClient, own: Servic
     [page] = own.store.seen("q1", ["coffee-05", "coffee-00"])
     assert page.documents == ("coffee-00", "coffee-05", "sailing-03")
     assert page.clicked == {"coffee-05": 2500, "coffee-00": 2500}
+
+
+def test_a_body_is_one_commit_and_each_query_is_read_once(own_client: TestClient, own: Service) -> None:
+    statements: list[str] = []
+    listen(own.store.database.engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
+    post(own_client, "/ubi/queries", query("q1"), query("q2"), query("q1"), query("q1", user_query="another"))
+    assert own.store.writes.done == 1
+    statements.clear()
+    answer = post(own_client, "/ubi/events", *(click("coffee-05", n, f"q{1 + n % 2}") for n in range(10)))
+    assert answer["recorded"] == 10
+    assert own.store.writes.done == 2
+    assert sum("FROM rankings" in statement for statement in statements) == 2
+
+
+def test_an_id_of_another_question_is_refused_beside_those_that_are_new(own_client: TestClient, own: Service) -> None:
+    post(own_client, "/ubi/queries", query("q1"))
+    answer = post(own_client, "/ubi/queries", query("q0"), query("q1", user_query="another"), query("q2"))
+    assert (answer["recorded"], answer["rejected"]) == (2, 1)
+    assert [(error["record"], error["detail"]) for error in answer["errors"]] == [
+        (2, "The query_id 'q1' belongs to another question.")
+    ]
+    assert own.store.query("q1").text == "espresso"
+    assert own.store.round("q2") is not None
 
 
 def test_lines_and_single_objects_and_arrays(own_client: TestClient) -> None:

@@ -145,6 +145,19 @@ def test_two_threads_with_one_key_make_one_event(store: Store) -> None:
     assert count(store, "events") == 1
 
 
+def test_more_than_go_into_one_commit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.store.store.MOST_TOGETHER", 3)
+    many = [(StoredQuery(f"q{n}", "docs", "text"), a_round("a"), Page(0, ("a",))) for n in range(8)]
+    assert store.add_queries(many) == [True] * 8
+    assert store.add_queries(many[2:] + many[:1]) == [False] * 7
+    events = [Event(f"q{n}", "a", "click", idempotency_key=f"key-{n}") for n in range(9)]
+    *recorded, unknown = store.add_events(events)
+    assert isinstance(unknown, NotFoundError)
+    assert all(isinstance(one, tuple) and one[1] is False for one in recorded)
+    assert store.writes.done == 3 + 3 + 3
+    assert (count(store, "queries"), count(store, "rankings"), count(store, "events")) == (8, 8, 8)
+
+
 def test_concurrent_rounds_get_different_numbers(store: Store) -> None:
     asked(store)
     with ThreadPoolExecutor(8) as pool:
