@@ -21,8 +21,9 @@ from index.fields import check_fields, extend_schema
 from index.generation import LUCENE, Change, Generation, changing
 from index.generations import Current
 from index.lexical import LexicalQuery
-from index.manifest import Manifest
+from index.manifest import EncoderInfo, Manifest
 from index.metric import Metric
+from index.once import Once
 from index.prior import Prior
 from index.query_vectors import QueryVectors
 from index.sharded.generation import ShardedChange, ShardedGeneration, changing_shards
@@ -51,10 +52,9 @@ class Index:
         self.path = path
         self.name = path.name
         self._given = encoder
-        self._encoders: dict[str, Encoder] = {}  # by checksum: a new generation may have been made with another model
+        self._encoders: Once[str, Encoder] = Once()  # by checksum: a generation may have been made with another model
         self._engine, self._patience = engine, patience
         self._lock = threading.RLock()
-        self._encoder_lock = threading.Lock()
         self.asked = QueryVectors()  # what the encoder made of the queries asked last
         self._fixed = False
         self._stamp = generations.stamp(path)
@@ -98,16 +98,17 @@ class Index:
     def activate(self, generation: str | None = None) -> str:
         """Have a generation serve: the newest on disk, or an older one by its name. Gives its name.
 
-        It is opened and warm before anybody searches it. Raises NotFoundError where it is not on disk, ConflictError
-        where another process writes.
+        It is opened and warm before anybody searches it, and searches and writes go on meanwhile. Raises NotFoundError
+        where it is not on disk, ConflictError where another process writes.
         """
         with self._lock:
             self._refresh()
             wanted = generation or generations.names(self.path)[-1]
             if wanted == self._current.generation:
                 return wanted
-            made = self.at(wanted)
-            made.warm_up()
+        made = self.at(wanted)
+        made.warm_up()
+        with self._lock:
             self._current = generations.activate(self.path, made._current.generation)
             self._generation, self._stamp = made._generation, generations.stamp(self.path)
             self._generation.refresh(self._current)
@@ -221,15 +222,10 @@ class Index:
             )
         if self._given is not None:
             return self._given  # checked when the generation was opened
-        with self._encoder_lock:
-            if wanted.checksum not in self._encoders:
-                from index.encoder import load_encoder
-
-                loaded = load_encoder(wanted.name, max_tokens=wanted.max_tokens)
-                _check_encoder(manifest, loaded)
-                newest = list(self._encoders.items())[-1:]  # that of the generation before is still asked for
-                self._encoders = dict([*newest, (wanted.checksum, loaded)])
-            return self._encoders[wanted.checksum]
+        loaded = self._encoders.get(wanted.checksum, lambda: _load(manifest, wanted))
+        for old in [key for key in self._encoders.made() if key != wanted.checksum][:-1]:
+            self._encoders.forget(old)  # that of the generation before is still asked for
+        return loaded
 
     def warm_up(self, queries: Sequence[str] = ("warm up", "a longer query about nothing in particular")) -> None:
         """Load the model and run a few searches, so that the first request does not pay for it."""
@@ -269,7 +265,7 @@ class Index:
             self._generation.refresh(current)
         else:
             opened = self._opened(current)
-            if self._encoders and opened.manifest.encoder:
+            if self._encoders.made() and opened.manifest.encoder:
                 self.encoder(opened.manifest)
             opened.warm_up()
             self._generation = opened  # views of the one before live on as long as somebody reads them
@@ -296,6 +292,14 @@ def chunks(documents: Iterable[Document]) -> Iterator[list[Document]]:
     source = iter(documents)
     while chunk := list(islice(source, CHUNK)):
         yield chunk
+
+
+def _load(manifest: Manifest, wanted: EncoderInfo) -> Encoder:
+    from index.encoder import load_encoder
+
+    loaded = load_encoder(wanted.name, max_tokens=wanted.max_tokens)
+    _check_encoder(manifest, loaded)
+    return loaded
 
 
 def _check_encoder(manifest: Manifest, encoder: Encoder) -> None:

@@ -83,9 +83,11 @@ class CrossEncoderRanker:
 
     def load(self) -> None:
         """Have the model ready. Raises as `load_cross_encoder` does."""
+        from ranking.learning.cross_encoder import fingerprint
         from ranking.learning.engines import engine
 
         engine(self.model, self.max_tokens)
+        fingerprint(self.model)  # every answer's version holds it: the first one would have to read all weights
 
     def rank(self, requests: Sequence[Request], context: Context) -> list[Ranking]:
         return [after for _, after in self.rank_both(requests, context)]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from fastapi import Depends, Request
 from pydantic import BaseModel
@@ -30,6 +30,7 @@ from server.workers import Workers
 
 A = TypeVar("A", bound=BaseModel | None)
 R = TypeVar("R")
+Lane: TypeAlias = Literal["answers", "writes", "loads"]
 
 
 @dataclass(slots=True)
@@ -45,6 +46,7 @@ class House:
     recent: RecentErrors = field(default_factory=RecentErrors)
     evaluations: Evaluations | None = None
     writers: Workers = field(init=False)
+    loaders: Workers = field(init=False)
     guard: Guard = field(init=False)
     health: Health = field(init=False)
     _aside: ThreadPoolExecutor = field(init=False)
@@ -52,11 +54,17 @@ class House:
     def __post_init__(self) -> None:
         # One: an index has one writer at a time, and who waits for it must not keep a thread from those who search.
         self.writers = Workers(1, self.settings.max_waiting, "clickwise-writer")
+        # What is loaded to serve may have to be downloaded: neither searches nor documents wait for that.
+        self.loaders = Workers(1, self.settings.max_waiting, "clickwise-loader")
         self.guard = Guard(self.settings, lambda: Keys(self.ready().store).all())
         # Two: a store that hangs holds up the look at the health, and must not keep the metrics from telling.
         self._aside = ThreadPoolExecutor(2, thread_name_prefix="clickwise-aside")
         self.health = Health(self._aside.submit)
         self.watch.metrics.registry.register(Gauges(self))
+
+    def lanes(self) -> dict[Lane, Workers]:
+        """The lines in which requests wait for threads."""
+        return {"answers": self.workers, "writes": self.writers, "loads": self.loaders}
 
     async def aside(self, work: Callable[[], R]) -> R:
         """Short work for those who watch the service: in threads of its own, so that it is done on the busiest day."""
@@ -78,6 +86,7 @@ class House:
         """Finish what is worked on, then let go of everything."""
         self.workers.close()
         self.writers.close()
+        self.loaders.close()
         self._aside.shutdown()
         if self.service is not None:
             self.service.close()
@@ -102,18 +111,18 @@ class Door:
         status: Callable[[A], int] = lambda _: 200,
         patience: Patience | None = None,
         *,
-        writes: bool = False,
+        lane: Lane = "answers",
         exclude_none: bool = False,
     ) -> Response:
         """The result of `work` as JSON, without the members that are null if so wished; None as 204.
 
-        With `patience` the work is given up when the client goes away. Work that `writes` to an index, or loads a
-        model, waits in a line of its own. Raises BusyError where the wait is likely to be too long, ClientDisconnect
+        With `patience` the work is given up when the client goes away. What writes to an index, and what loads a
+        model, wait in a `lane` of their own. Raises BusyError where the wait is likely to be too long, ClientDisconnect
         for a client that has gone.
         """
         watch, asked = self._house.watch, time.perf_counter()
-        lane = self._house.writers if writes else self._house.workers
-        lane.admit(WAITING_SHARE * (patience or self.patience(None)).seconds)
+        workers = self._house.lanes()[lane]
+        workers.admit(WAITING_SHARE * (patience or self.patience(None)).seconds)
 
         def response() -> Response:
             watch.waited(time.perf_counter() - asked)
@@ -126,8 +135,8 @@ class Door:
             )
 
         if patience is None:
-            return await lane.run(response)
-        working = asyncio.ensure_future(lane.run(response))
+            return await workers.run(response)
+        working = asyncio.ensure_future(workers.run(response))
         leaving = asyncio.ensure_future(_gone(self._request))
         try:
             await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)

@@ -46,7 +46,7 @@ class Gauges(Collector):
         busy = GaugeMetricFamily("clickwise_workers_busy", "Those that work for one.", labels=["lane"])
         size = GaugeMetricFamily("clickwise_queue_size", "Requests that wait for a thread.", labels=["lane"])
         limit = GaugeMetricFamily("clickwise_queue_limit", "Requests that may; one more gets 429.", labels=["lane"])
-        for lane, workers in (("answers", self._house.workers), ("writes", self._house.writers)):
+        for lane, workers in self._house.lanes().items():
             inside = workers.inside
             threads.add_metric([lane], workers.threads)
             busy.add_metric([lane], min(inside, workers.threads))

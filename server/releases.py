@@ -121,16 +121,16 @@ class Releases:
         `target` None is the newest generation of an index. Raises NotFoundError or UnavailableError for a name or a
         target that is not there or cannot be loaded, ConflictError where another process writes to the index.
         """
+        if kind == "index":
+            target = self._generation(name, target)
+        if target is None:
+            raise InputError("The target is missing.", "Name the model that is to serve.")
+        draft = Release(0, kind, name, target, share, 0)
+        if kind == "index" and share == 1:
+            self.catalog.index(name)[1].activate(target)
+        elif share > 0:
+            self._ready(draft)  # before it is told to anybody, and before anybody has to wait for it
         with self._changing:
-            if kind == "index":
-                target = self._generation(name, target)
-            if target is None:
-                raise InputError("The target is missing.", "Name the model that is to serve.")
-            draft = Release(0, kind, name, target, share, now_ms())
-            if kind == "index" and share == 1:
-                self.catalog.index(name)[1].activate(target)
-            elif share > 0:
-                self._ready(draft)  # before it is told to anybody
             release = self._recorded(draft)
             self._apply(self._all())
             return release
@@ -216,9 +216,10 @@ class Releases:
 
     def _recorded(self, draft: Release) -> Release:
         row = {"kind": draft.kind, "name": draft.name, "target": draft.target, "share": draft.share}
-        fresh = insert(releases).values(**row, released_ms=draft.released_ms).returning(releases.c.release_id)
+        now = now_ms()  # the load may have taken a while
+        fresh = insert(releases).values(**row, released_ms=now).returning(releases.c.release_id)
         with self._store.writing() as connection:
-            return replace(draft, id=connection.execute(fresh).scalar_one())
+            return replace(draft, id=connection.execute(fresh).scalar_one(), released_ms=now)
 
     def _all(self) -> list[Release]:
         with self._store.reading() as connection:

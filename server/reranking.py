@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from index.errors import InputError
+from index.once import Once
 from ranking.contract import Ranker
 from ranking.cross_encoder import PROBE, CrossEncoderRanker
 from ranking.feedback import Feedback, FloatArray
@@ -71,8 +71,7 @@ class Reranking:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._vectors = vector_cache()
-        self._lock = threading.Lock()
-        self._encoder: Encoder | None = None
+        self._packaged: Once[str, Encoder] = Once()
 
     def rerank(
         self,
@@ -105,17 +104,15 @@ class Reranking:
         return Reranked(name, [int(doc) for doc in ranking.ids], scores.tolist(), kind, context.truncated)
 
     def encoder(self) -> Encoder:
-        """The encoder of the first index that has one, so that it is in memory once; else the packaged one."""
-        with self._lock:
-            if self._encoder is None:
-                indexes = [index for index in self._catalog.indexes.values() if index.view().vectors is not None]
-                if indexes:
-                    self._encoder = indexes[0].encoder()
-                else:
-                    from index.encoder import load_encoder
+        """The encoder of the first index that has one, at the generation that serves, so that it is in memory once;
+        else the packaged one."""
+        for index in self._catalog.indexes.values():
+            manifest = index.manifest
+            if manifest.encoder is not None:
+                return index.encoder(manifest)
+        from index.encoder import load_encoder
 
-                    self._encoder = load_encoder()
-            return self._encoder
+        return self._packaged.get("", load_encoder)
 
 
 def _feedback(told: Sequence[TextFeedback], sent: int) -> tuple[Feedback, dict[str, str]]:

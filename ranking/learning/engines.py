@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import os
-import threading
 
+from index.once import Once
 from ranking.learning.cross_encoder import MAX_TOKENS, load_cross_encoder
 from ranking.learning.engine import Engine
 
-_engines: dict[tuple[str, int], Engine] = {}
-_making = threading.Lock()
+_engines: Once[tuple[str, int], Engine] = Once()
 
 
 def engine(name: str, max_tokens: int = MAX_TOKENS) -> Engine:
-    """The engine of a model. Loads it at the first call, and raises as `load_cross_encoder` does."""
-    key = (name, max_tokens)
-    with _making:
-        if key not in _engines:
-            _engines[key] = Engine(load_cross_encoder(name, max_tokens=max_tokens))
-        return _engines[key]
+    """The engine of a model. Loads it at the first call, and raises as `load_cross_encoder` does. While one is loaded
+    the others work on."""
+    return _engines.get((name, max_tokens), lambda: Engine(load_cross_encoder(name, max_tokens=max_tokens)))
 
 
 def use(name: str, made: Engine, max_tokens: int = MAX_TOKENS) -> None:
     """Have an engine answer to a name: a model trained in this process, or one that stands in for it in a test."""
-    with _making:
-        _engines[name, max_tokens] = made
+    _engines.put((name, max_tokens), made)
 
 
 def running() -> dict[str, Engine]:
     """The engines that have been made, by the name of their model and, where that is not unique, its longest text."""
-    with _making:
-        made = dict(_engines)
+    made = _engines.made()
     names = [name for name, _ in made]
     return {
         name if names.count(name) == 1 else f"{name} ({max_tokens} tokens)": engine

@@ -49,14 +49,14 @@ async def write_document(document_id: str, body: DocumentBody, door: TheDoor, in
     return await door.answer(
         lambda: door.service.documents.put(index, document_id, body),
         lambda written: 201 if written.created else 200,
-        writes=True,
+        lane="writes",
     )
 
 
 @router.delete("/documents/{document_id:path}", status_code=204, responses=problems(404, 409, 422, 503))
 async def delete_document(document_id: str, door: TheDoor, index: IndexName = None) -> Response:
     """Delete one document, durably."""
-    return await door.answer(lambda: door.service.documents.delete(index, document_id), writes=True)
+    return await door.answer(lambda: door.service.documents.delete(index, document_id), lane="writes")
 
 
 @router.post(
@@ -82,4 +82,4 @@ async def write_documents(request: Request, door: TheDoor, index: IndexName = No
         lines.feed(bytes(waiting))
         return door.service.documents.bulk(index, lines)
 
-    return await door.answer(write, writes=True)
+    return await door.answer(write, lane="writes")

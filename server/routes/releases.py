@@ -32,7 +32,7 @@ async def activate_index(name: str, body: IndexActivation, door: TheDoor) -> Res
     Documents are written to the generation that serves everybody: a canary shows its generation as it was built.
     """
     return await door.answer(
-        lambda: door.service.activate("index", name, body.generation, body.share), lambda _: 201, writes=True
+        lambda: door.service.activate("index", name, body.generation, body.share), lambda _: 201, lane="loads"
     )
 
 
@@ -40,7 +40,7 @@ async def activate_index(name: str, body: IndexActivation, door: TheDoor) -> Res
 async def activate_model(name: str, body: ModelActivation, door: TheDoor) -> Response:
     """Have a model serve in the place of the one that pipelines name. The model itself takes it back."""
     return await door.answer(
-        lambda: door.service.activate("model", name, body.model, body.share), lambda _: 201, writes=True
+        lambda: door.service.activate("model", name, body.model, body.share), lambda _: 201, lane="loads"
     )
 
 
@@ -48,5 +48,5 @@ async def activate_model(name: str, body: ModelActivation, door: TheDoor) -> Res
 async def activate_click_model(body: ClickModelActivation, door: TheDoor) -> Response:
     """Have clicks read in another way, in the place of what the setting click_model says."""
     return await door.answer(
-        lambda: door.service.activate("click-model", "", body.model, body.share), lambda _: 201, writes=True
+        lambda: door.service.activate("click-model", "", body.model, body.share), lambda _: 201, lane="loads"
     )

@@ -13,6 +13,7 @@ from sqlalchemy import insert
 from starlette.testclient import TestClient
 
 from index.build import BuildOptions, build_index
+from index.errors import UnavailableError
 from index.index import Index
 from index.types import Document
 from ranking.clicks.splits import Split
@@ -156,16 +157,24 @@ def test_a_release_that_becomes_visible_after_a_later_one_is_followed(service: S
     assert "000002" in {release.target for release in service.releases.current()}
 
 
-def test_a_model_takes_the_place_of_another_in_every_pipeline(service: Service) -> None:
-    for name in ("clickwise-minilm", "clickwise-minilm-supervised", "other"):
+def weights(folder: Path, name: str) -> str:
+    """The path of a model, as far as it tells its weights."""
+    path = folder / f"{name}.safetensors"
+    path.write_bytes(name.encode())
+    return str(path)
+
+
+def test_a_model_takes_the_place_of_another_in_every_pipeline(service: Service, tmp_path: Path) -> None:
+    other = weights(tmp_path, "other")
+    for name in ("clickwise-minilm", "clickwise-minilm-supervised", other):
         use(name, Engine(tiny_model(seed=len(name))), 128)
     specs = load_specs()
     using = [name for name, spec in specs.items() if "clickwise-minilm" in models(spec)]
     assert {"ce", "ce-maml", "fused-ce"} <= set(using)
-    service.activate("model", "clickwise-minilm", "other", 1.0)
+    service.activate("model", "clickwise-minilm", other, 1.0)
     catalog = service.releases.serving("").catalog
     for name in using:
-        assert "other" in models(catalog.specs[name])
+        assert other in models(catalog.specs[name])
         assert "clickwise-minilm" not in models(catalog.specs[name])
     assert catalog.specs["fused"].digest == specs["fused"].digest
     assert "clickwise-minilm" in models(service.catalog.specs["ce"])
@@ -208,6 +217,86 @@ def test_a_target_that_has_gone_is_left_out_and_said(
     assert "/gone" in caplog.text
     assert not service.releases.serving("").clicks.on
     assert service.search(SearchRequest(query="espresso")).hits
+
+
+# --- loading
+
+
+class Slow:
+    """A load that begins, waits until it may end, and then ends well or does not."""
+
+    def __init__(self, made: Any) -> None:
+        self.made, self.begun, self.may_end = made, threading.Event(), threading.Event()
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        self.begun.set()
+        assert self.may_end.wait(60)
+        if isinstance(self.made, Exception):
+            raise self.made
+        return self.made
+
+
+def goes_on(client: TestClient) -> None:
+    """Searches with the model that serves, documents, metrics and reports, all while something is loaded."""
+    assert search(client, query="espresso", pipeline="ce")["hits"]
+    assert client.put("/v1/documents/new", json={"text": "quagga"}).is_success
+    assert ids(search(client, query="quagga", pipeline="bm25")) == ["new"]
+    assert client.get("/admin/releases").json() == {"releases": []}
+    assert client.get("/metrics").status_code == 200
+
+
+@pytest.fixture
+def serving_model() -> str:
+    for tokens in (128, 256):
+        use("clickwise-minilm", Engine(tiny_model(seed=1)), tokens)
+    return "clickwise-minilm"
+
+
+def test_all_goes_on_while_a_model_is_loaded(
+    service: Service, serving_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, path = Slow(tiny_model(seed=2)), weights(tmp_path, "slow")
+    monkeypatch.setattr("ranking.learning.engines.load_cross_encoder", slow)
+    with client_of(service) as client, ThreadPoolExecutor(1) as pool:
+        activating = pool.submit(activate, client, f"models/{serving_model}", model=path)
+        assert slow.begun.wait(60)
+        goes_on(client)
+        slow.may_end.set()
+        assert activating.result()["target"] == path
+        assert path in models(service.releases.serving("").catalog.specs["ce"])
+        assert search(client, query="espresso", pipeline="ce")["hits"]
+
+
+def test_a_model_that_cannot_be_fetched_changes_nothing(
+    service: Service, serving_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Slow(UnavailableError("The model could not be fetched: no network", "Check the connection."))
+    path = weights(tmp_path, "away")
+    monkeypatch.setattr("ranking.learning.engines.load_cross_encoder", slow)
+    with client_of(service) as client, ThreadPoolExecutor(1) as pool:
+        activating = pool.submit(activate, client, f"models/{serving_model}", 503, model=path)
+        assert slow.begun.wait(60)
+        goes_on(client)
+        slow.may_end.set()
+        problem = activating.result()
+        assert (problem["detail"], problem["advice"]) == (slow.made.message, "Check the connection.")
+        goes_on(client)
+        slow.made = tiny_model(seed=3)  # it is there now
+        assert activate(client, f"models/{serving_model}", model=path)["share"] == 1
+
+
+def test_documents_are_written_while_a_generation_is_opened(
+    service: Service, serving_model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Slow(None)
+    monkeypatch.setattr(Index, "warm_up", slow)
+    with client_of(service) as client, ThreadPoolExecutor(1) as pool:
+        activating = pool.submit(activate, client, "indexes/docs")
+        assert slow.begun.wait(60)
+        goes_on(client)
+        slow.may_end.set()
+        assert activating.result()["target"] == "000002"
+        assert search(client, query="espresso")["generation"] == "000002"
 
 
 # --- splits

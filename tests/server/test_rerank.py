@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import cohere
@@ -11,8 +12,12 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
+from index.build import BuildOptions, build_index
+from index.index import Index
+from index.types import Document
 from server.service import Service
-from tests.server.conftest import listening
+from tests.fakes import HashingEncoder
+from tests.server.conftest import MakeService, listening
 from tests.server.test_problems import problem
 
 DOCUMENTS = [
@@ -143,3 +148,27 @@ def test_what_cannot_be_used_says_where(client: TestClient, path: str, change: d
 
 def test_neither_texts_nor_documents(client: TestClient) -> None:
     problem(client.post("/rerank", json={"query": QUERY}), 422, "invalid-input")
+
+
+def test_the_encoder_is_that_of_the_generation_that_serves(
+    make_service: MakeService, tmp_path: Path, corpus: list[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoders = {name: HashingEncoder(dimension, name) for name, dimension in (("small", 32), ("large", 96))}
+    monkeypatch.setattr("index.encoder.load_encoder", lambda name, **_: encoders[name])
+    for number, encoder in enumerate(encoders.values()):
+        options = BuildOptions(overwrite=bool(number), activated=not number)
+        build_index(tmp_path / "docs", corpus, options, encoder=encoder)
+    service = make_service({"docs": Index.open(tmp_path / "docs")})
+    rerank = service.reranking
+
+    def used(name: str) -> bool:
+        before = encoders[name].calls
+        assert rerank.encoder() is encoders[name]
+        assert len(rerank.rerank(QUERY, DOCUMENTS).order) == len(DOCUMENTS)
+        return encoders[name].calls > before
+
+    assert used("small")
+    assert service.activate("index", "docs", None, 1.0).target == "000002"
+    assert used("large")  # vectors of the other model are not taken for its own
+    service.activate("index", "docs", "000001", 1.0)
+    assert rerank.encoder() is encoders["small"]
