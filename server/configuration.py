@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsError
 
 from index.errors import InputError, NotFoundError
+from server.faults import fault_reason
 from server.settings import PREFIX, Settings
 
 DEFAULT_CONFIG: Final = Path("clickwise.toml")
@@ -117,5 +118,6 @@ def _explained(error: ValidationError, given: Mapping[str, Any], path: Path | No
     else:
         where = str(path)
     dotted = ".".join(str(part) for part in first["loc"] if part != "[key]")
-    reason = first["msg"][:1].lower() + first["msg"][1:]
-    return InputError(f"The setting `{dotted}` (from {where}) is not usable: {reason}.", "Change its value.")
+    return InputError(
+        f"The setting `{dotted}` (from {where}) is not usable: {fault_reason(first)}.", "Change its value."
+    )

@@ -12,7 +12,8 @@ from index.errors import NotFoundError
 from index.types import Document, id_problem
 from server.answers import fields_of
 from server.catalog import Catalog
-from server.problems import BulkError, fault_reason, field_name
+from server.faults import fault_reason, field_name
+from server.problems import BulkError
 from server.schemas import BulkAnswer, DocumentAnswer, DocumentBody, DocumentLine, WrittenAnswer
 
 MOST_ERRORS: Final = 100

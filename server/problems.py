@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from index.errors import ClickwiseError, InputError, OverloadedError, UnavailableError
+from server.faults import fault_reason, field_name
 
 MEDIA_TYPE: Final = "application/problem+json"
 TITLES: Final[Mapping[str, str]] = {
@@ -154,22 +155,6 @@ def _validation(request: Request, error: Exception) -> Response:
 
 def _fault(detail: str, field: str | None = None, line: int | None = None) -> dict[str, Any]:
     return {name: value for name, value in (("field", field), ("line", line), ("detail", detail)) if value is not None}
-
-
-def fault_reason(fault: Mapping[str, Any]) -> str:
-    """What a validation error complains about, as the second half of a sentence."""
-    if fault["type"] == "extra_forbidden":
-        return "there is no such field"
-    if fault["type"] == "string_unicode":
-        return "the text holds half a surrogate pair, which is no character"
-    message = str(fault["msg"])
-    return message[:1].lower() + message[1:]
-
-
-def field_name(location: Sequence[int | str]) -> str | None:
-    """A place in a body as in `feedback[0].relevance`."""
-    name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location if part != "[key]")
-    return name.removeprefix(".") or None
 
 
 def _mend(fault: str, in_field: bool) -> str:

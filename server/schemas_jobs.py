@@ -133,6 +133,9 @@ class JobAnswer(Answer):
     progress: JobProgress | None
     result: dict[str, Any] | None
     problem: JobProblem | None
+    unread: list[str] = Field(
+        default=[], description="members that this version cannot read in the record, and why; null, or as recorded"
+    )
 
 
 class JobsAnswer(Answer):

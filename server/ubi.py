@@ -26,7 +26,8 @@ from ranking.clicks.formats.ubi import CLICKS
 from ranking.clicks.formats.ubi_ranks import Ordinals
 from server.catalog import Catalog
 from server.events import Event
-from server.problems import BulkError, fault_reason, field_name
+from server.faults import fault_reason, field_name
+from server.problems import BulkError
 from server.schemas import Body, DocumentId, ShortText, Text
 from server.schemas_ubi import Rejected, UbiAnswer
 from server.store import Page, Round, Store, StoredQuery

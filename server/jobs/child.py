@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, Final, TextIO
 
-from index.errors import ClickwiseError, OverloadedError, UnavailableError
+from index.errors import ClickwiseError, InputError, OverloadedError, UnavailableError
 
 _EVERY_S: Final = 0.2
 """Between two lines of progress."""
@@ -40,6 +40,9 @@ def main() -> None:
 
 def _outcome(order: Mapping[str, Any], teller: _Teller, stop: threading.Event) -> dict[str, Any]:
     try:
+        from pydantic import ValidationError
+
+        from server.faults import first_fault
         from server.jobs.kinds import Stopped, Work, perform
         from server.jobs.roots import Roots
         from server.schemas_jobs import ANY_JOB
@@ -48,7 +51,13 @@ def _outcome(order: Mapping[str, Any], teller: _Teller, stop: threading.Event) -
         settings = Settings(**order["settings"])
         work = Work(settings, Roots(settings.job_roots), teller, stop)
         try:
-            return {"result": perform(ANY_JOB.validate_json(order["job"]), work)}
+            job = ANY_JOB.validate_json(order["job"])
+        except ValidationError as error:  # another version has asked for it
+            raise InputError(
+                f"This version cannot read the job: {first_fault(error)}.", "Ask for it anew, in today's words."
+            ) from None
+        try:
+            return {"result": perform(job, work)}
         except Stopped:
             return {"stopped": True}
     except KeyboardInterrupt:

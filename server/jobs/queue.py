@@ -30,7 +30,7 @@ _PAUSE_MS: Final = 5_000
 @dataclass(frozen=True, slots=True)
 class Queued:
     """A job as the queue has it. Times in milliseconds of the epoch; `progress`, `result` and `problem` are what the
-    job's kind says, and {kind, message, advice}."""
+    job's kind says, and {kind, message, advice}; `unread` names those of them that are recorded and no JSON object."""
 
     id: int
     kind: str
@@ -45,6 +45,7 @@ class Queued:
     finished_ms: int | None
     result: Mapping[str, Any] | None
     problem: Mapping[str, str] | None
+    unread: tuple[str, ...] = ()
 
 
 class Queue:
@@ -221,9 +222,7 @@ def _unknown(job_id: int) -> NotFoundError:
 
 
 def _queued(row: RowMapping) -> Queued:
-    def read(name: str) -> Any:
-        return None if row[name] is None else json.loads(row[name])
-
+    told = {name: _object(row[name]) for name in ("progress", "result", "problem")}
     return Queued(
         id=row["job_id"],
         kind=row["kind"],
@@ -233,9 +232,17 @@ def _queued(row: RowMapping) -> Queued:
         attempts=row["attempts"],
         worker=row["worker"],
         cancelling=bool(row["cancelling"]),
-        progress=read("progress"),
         started_ms=row["started_ms"],
         finished_ms=row["finished_ms"],
-        result=read("result"),
-        problem=read("problem"),
+        unread=tuple(name for name, value in told.items() if value is None and row[name] is not None),
+        **told,
     )
+
+
+def _object(text: str | None) -> Any:
+    """A JSON object; None where it is none, because one row must not keep the others from being read."""
+    try:
+        value = json.loads(text or "null")
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None

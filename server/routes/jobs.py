@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Final, TypeVar
 
 from fastapi import APIRouter, Path, Query
+from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
 
 from server.access import Guarded
 from server.door import TheDoor, problems
+from server.faults import first_fault
 from server.jobs.kinds import check
 from server.jobs.queue import Queue, Queued, State
 from server.schemas_jobs import ANY_JOB, JobAnswer, JobProblem, JobProgress, JobRequest, JobsAnswer
 
 router = APIRouter(prefix="/v1", tags=["jobs"], route_class=Guarded)
 
+_PROGRESS: Final = TypeAdapter(JobProgress)
+_PROBLEM: Final = TypeAdapter(JobProblem)
+T = TypeVar("T")
 JobId = Annotated[int, Path(ge=1, le=2**53)]
 
 
@@ -73,6 +79,21 @@ async def cancel(job_id: JobId, door: TheDoor) -> Response:
 
 
 def _answer(job: Queued) -> JobAnswer:
+    """A job in words. What another version has recorded need not fit today's schemas: it is shown as far as it does."""
+    unread = [f"{name}: no JSON object" for name in job.unread]
+
+    def read(name: str, schema: TypeAdapter[T], value: object) -> T | None:
+        try:
+            return None if value is None else schema.validate_python(value)
+        except ValidationError as error:
+            unread.append(f"{name}: {first_fault(error)}")
+            return None
+
+    try:
+        recorded = json.loads(job.request)
+    except ValueError:
+        recorded = job.request
+    known = read("job", ANY_JOB, recorded)
     return JobAnswer(
         id=job.id,
         kind=job.kind,
@@ -82,10 +103,11 @@ def _answer(job: Queued) -> JobAnswer:
         created=_time(job.created_ms),
         started=None if job.started_ms is None else _time(job.started_ms),
         finished=None if job.finished_ms is None else _time(job.finished_ms),
-        job=ANY_JOB.validate_json(job.request).model_dump(exclude_none=True),
-        progress=None if job.progress is None else JobProgress(**job.progress),
+        job=known.model_dump(exclude_none=True) if known else recorded if isinstance(recorded, dict) else {},
+        progress=read("progress", _PROGRESS, job.progress),
         result=None if job.result is None else dict(job.result),
-        problem=None if job.problem is None else JobProblem(**job.problem),
+        problem=read("problem", _PROBLEM, job.problem),
+        unread=unread,
     )
 
 

@@ -9,12 +9,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from sqlalchemy import update
 from starlette.testclient import TestClient
 
 from index.index import Index
 from server.jobs.queue import Queue
 from server.jobs.worker import Pace, Worker
 from server.service import Service
+from server.store.tables import jobs
 from tests.server.conftest import MakeService, client_of
 from tests.server.jobs.test_kinds import write_rows
 
@@ -95,6 +97,49 @@ def test_what_is_wrong_is_told_at_once(client: TestClient, change: dict[str, Any
     assert answer.status_code == status
     assert told in answer.json()["detail"]
     assert client.get("/v1/jobs").json()["jobs"] == []
+
+
+def test_what_another_version_has_recorded_is_shown_as_far_as_it_can_be_read(
+    client: TestClient, service: Service
+) -> None:
+    asked = [post(client, job={**JOB, "output": f"data/{name}"})["id"] for name in "abcde"]
+    recorded = [
+        {"request": '{"kind": "rerank", "input": "data/rows.parquet", "output": "data/a", "depth": 7}'},
+        {"request": '{"kind": "summarise", "input": "data/x"}', "progress": '{"stage": "reading", "share": 0.5}'},
+        {"request": "{half", "result": "[1, 2]"},
+        {"problem": '{"kind": "unavailable"}', "progress": "no JSON"},
+    ]
+    with service.store.writing() as connection:
+        for job_id, values in zip(asked, recorded, strict=False):
+            connection.execute(update(jobs).where(jobs.c.job_id == job_id).values(**values))
+    listed = {job["id"]: job for job in client.get("/v1/jobs").json()["jobs"]}
+    assert list(listed) == asked[::-1]
+    older, unknown, broken, odd, plain = (listed[job_id] for job_id in asked)
+    assert older["job"]["depth"] == 7
+    assert older["unread"] == ["job: `rerank.depth`: there is no such field"]
+    assert unknown["job"] == {"kind": "summarise", "input": "data/x"}
+    assert unknown["progress"] is None
+    assert [line.partition(":")[0] for line in unknown["unread"]] == ["job", "progress"]
+    assert "summarise" in unknown["unread"][0]
+    assert (broken["job"], broken["result"]) == ({}, None)
+    assert [line.partition(":")[0] for line in broken["unread"]] == ["result", "job"]
+    assert (odd["problem"], odd["progress"]) == (None, None)
+    assert odd["unread"] == ["progress: no JSON object", "problem: `message`: field required"]
+    assert plain["unread"] == []
+    for job in listed.values():
+        assert client.get(f"/v1/jobs/{job['id']}").json() == job
+    assert client.post(f"/v1/jobs/{asked[2]}:cancel").json()["state"] == "cancelled"
+
+
+def test_a_job_that_this_version_cannot_read_fails_with_the_reason(client: TestClient, service: Service) -> None:
+    job_id = post(client, job=JOB)["id"]
+    older = '{"kind": "rerank", "input": "data/rows.parquet", "output": "data/a", "depth": 7}'
+    with service.store.writing() as connection:
+        connection.execute(update(jobs).values(request=older))
+    Worker(Queue(service.store), service.settings, Pace(poll=0.05, beat=0.05)).run(threading.Event(), drain=True)
+    job = client.get(f"/v1/jobs/{job_id}").json()
+    assert (job["state"], job["attempts"]) == ("failed", 1)
+    assert job["problem"]["message"] == "This version cannot read the job: `rerank.depth`: there is no such field."
 
 
 def test_unknown_jobs(client: TestClient) -> None:
