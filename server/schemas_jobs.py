@@ -6,9 +6,9 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, JsonValue, TypeAdapter
 
-from server.jobs.queue import State
 from server.schemas import Answer, Body, ShortText, Text
 
+State: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"]
 Place = Annotated[
     Text, Field(min_length=1, max_length=1_000, description="below a folder of the setting job_roots: ROOT/path")
 ]

@@ -8,7 +8,10 @@
         again = client.search(query_id=answer.query_id)
 
 Answers are the service's own schemas. What goes wrong raises an `ApiError` that carries the problem in the service's
-own words, or `ConnectionFailedError` where the service cannot be reached.
+own words, or `ConnectionFailedError` where the service cannot be reached. Batch jobs, which `clickwise worker` does:
+
+        job = client.submit(RerankJob(kind="rerank", input="data/rows.parquet", output="data/ranked"))
+        done = client.wait(job.id, timeout=3600)
 """
 
 from server.client.blocking import Client
@@ -24,6 +27,7 @@ from server.client.errors import (
     UnavailableError,
 )
 from server.client.unblocking import AsyncClient
+from server.client.waiting import JobFailedError, JobUnfinishedError
 
 __all__ = [
     "ApiError",
@@ -33,6 +37,8 @@ __all__ = [
     "ConnectionFailedError",
     "ForbiddenError",
     "InvalidError",
+    "JobFailedError",
+    "JobUnfinishedError",
     "MissingError",
     "OverloadedError",
     "UnauthorizedError",

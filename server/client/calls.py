@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from server.schemas import BulkAnswer, DocumentAnswer, FeedbackAnswer, SearchAnswer, WrittenAnswer
 from server.schemas_catalog import IndexesAnswer, PipelinesAnswer
+from server.schemas_jobs import AnyJob, JobAnswer, JobsAnswer, State
 from server.schemas_operation import WhoAmIAnswer
 from server.schemas_rerank import JinaAnswer
 
@@ -64,6 +65,14 @@ class DocumentOptions(TypedDict, total=False):
     title: str
     text: str
     fields: Mapping[str, Any]
+
+
+class JobsOptions(TypedDict, total=False):
+    """Parameters of `GET /v1/jobs`: only jobs in this state, with a lower id than `before`, at most `limit`."""
+
+    state: State
+    before: int
+    limit: int
 
 
 @dataclass(frozen=True)
@@ -120,6 +129,25 @@ def indexes() -> Call[IndexesAnswer]:
 
 def pipelines() -> Call[PipelinesAnswer]:
     return Call("GET", "/v1/pipelines", _as(PipelinesAnswer), True)
+
+
+def submit(job: AnyJob | Mapping[str, Any], idempotency_key: str | None) -> Call[JobAnswer]:
+    told = job.model_dump(exclude_unset=True) if isinstance(job, BaseModel) else dict(job)
+    body = {"job": told, "idempotency_key": idempotency_key or f"client-{uuid.uuid4()}"}
+    return Call("POST", "/v1/jobs", _as(JobAnswer), True, body)
+
+
+def job(job_id: int) -> Call[JobAnswer]:
+    return Call("GET", f"/v1/jobs/{job_id}", _as(JobAnswer), True)
+
+
+def jobs(options: JobsOptions) -> Call[JobsAnswer]:
+    params = {name: str(value) for name, value in options.items()}
+    return Call("GET", "/v1/jobs", _as(JobsAnswer), True, params=params)
+
+
+def cancel(job_id: int) -> Call[JobAnswer]:
+    return Call("POST", f"/v1/jobs/{job_id}:cancel", _as(JobAnswer), True)
 
 
 def whoami() -> Call[WhoAmIAnswer]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -15,13 +16,17 @@ from server.client.calls import (
     Call,
     DocumentOptions,
     FeedbackOptions,
+    JobsOptions,
     Kind,
     RerankOptions,
     SearchOptions,
 )
+from server.client.errors import ConnectionFailedError, UnavailableError
 from server.client.retrying import Retries, arguments, headers, read, unreachable
+from server.client.waiting import Waiting
 from server.schemas import BulkAnswer, DocumentAnswer, FeedbackAnswer, SearchAnswer, WrittenAnswer
 from server.schemas_catalog import IndexesAnswer, PipelinesAnswer
+from server.schemas_jobs import AnyJob, JobAnswer, JobsAnswer
 from server.schemas_operation import WhoAmIAnswer
 from server.schemas_rerank import JinaAnswer
 
@@ -42,9 +47,10 @@ class AsyncClient:
         retries: Retries = Retries(),  # noqa: B008 - immutable
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._http = httpx.AsyncClient(base_url=address, headers=headers(key), timeout=timeout, transport=transport)
-        self._retries, self._sleep = retries, sleep
+        self._retries, self._sleep, self._clock = retries, sleep, clock
 
     async def search(self, query: str | None = None, **options: Unpack[SearchOptions]) -> SearchAnswer:
         """Ask something, or with `query_id` have it ranked again with all feedback so far."""
@@ -85,6 +91,55 @@ class AsyncClient:
     async def pipelines(self) -> PipelinesAnswer:
         """How it can be ranked."""
         return await self._send(calls.pipelines())
+
+    async def submit(self, job: AnyJob | Mapping[str, Any], *, idempotency_key: str | None = None) -> JobAnswer:
+        """Ask for a batch job, as one of `server.schemas_jobs` or in the same words: it is durable when this returns.
+
+        It gets an idempotency key where it has none: sent again, it is one job. Raises `ConflictError` where the key
+        belongs to another one.
+        """
+        return await self._send(calls.submit(job, idempotency_key))
+
+    async def job(self, job_id: int) -> JobAnswer:
+        """One job: its state, how far it is, and what came of it."""
+        return await self._send(calls.job(job_id))
+
+    async def jobs(self, **options: Unpack[JobsOptions]) -> JobsAnswer:
+        """The newest jobs first; its `next` is what to give as `before` for more."""
+        return await self._send(calls.jobs(options))
+
+    async def cancel(self, job_id: int) -> JobAnswer:
+        """End a job: at once where it waits, within seconds where it runs. Raises `ConflictError` for one that has
+        ended by itself."""
+        return await self._send(calls.cancel(job_id))
+
+    async def wait(
+        self,
+        job_id: int,
+        *,
+        timeout: float | None = None,
+        on_look: Callable[[JobAnswer], object] | None = None,
+    ) -> JobAnswer:
+        """Wait until a job is done, for at most so many seconds, and look at it less and less often meanwhile.
+
+        `on_look` is told of every look. A service that is away for some minutes is waited for. Raises `JobFailedError`
+        for a job that fails or is cancelled and `JobUnfinishedError`, a TimeoutError, when the time is over; the job
+        goes on then.
+        """
+        waiting = Waiting(job_id, timeout, self._clock)
+        while True:
+            outcome: JobAnswer | ConnectionFailedError | UnavailableError
+            try:
+                outcome = await self.job(job_id)
+            except (ConnectionFailedError, UnavailableError) as error:
+                outcome = error
+            if on_look is not None and isinstance(outcome, JobAnswer):
+                on_look(outcome)
+            pause = waiting.pause(outcome)
+            if pause is None:
+                assert isinstance(outcome, JobAnswer)
+                return outcome
+            await self._sleep(pause)
 
     async def whoami(self) -> WhoAmIAnswer:
         """What one's key may do."""

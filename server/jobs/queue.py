@@ -10,15 +10,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, RowMapping, and_, insert, select, update
 
 from index.errors import ConflictError, NotFoundError
+from server.schemas_jobs import State
 from server.store import Store
 from server.store.tables import jobs
 
-State: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"]
 LEASE_MS: Final = 30_000
 """How long a worker may be silent before another takes its job."""
 ATTEMPTS: Final = 3

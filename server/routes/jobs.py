@@ -14,8 +14,8 @@ from server.access import Guarded
 from server.door import TheDoor, problems
 from server.faults import first_fault
 from server.jobs.kinds import check
-from server.jobs.queue import Queue, Queued, State
-from server.schemas_jobs import ANY_JOB, JobAnswer, JobProblem, JobProgress, JobRequest, JobsAnswer
+from server.jobs.queue import Queue, Queued
+from server.schemas_jobs import ANY_JOB, JobAnswer, JobProblem, JobProgress, JobRequest, JobsAnswer, State
 
 router = APIRouter(prefix="/v1", tags=["jobs"], route_class=Guarded)
 

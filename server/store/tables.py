@@ -117,7 +117,7 @@ jobs: Final = Table(
     Column("job_id", _Counted, primary_key=True, autoincrement=True),
     Column("kind", String, nullable=False),
     Column("request", Text, nullable=False),  # the JSON of a `server.schemas_jobs` request
-    Column("state", String, nullable=False),  # `server.jobs.queue.State`
+    Column("state", String, nullable=False),  # `server.schemas_jobs.State`
     Column("idempotency_key", String),
     Column("created_ms", BigInteger, nullable=False),
     Column("due_ms", BigInteger, nullable=False),  # queued: not before; running: the end of the lease
