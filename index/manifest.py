@@ -6,6 +6,7 @@ covers all of it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -65,12 +66,12 @@ class Manifest:
     format_version: int = field(default=FORMAT_VERSION)
 
     @cached_property
-    def written(self) -> Mapping[str, Any]:
-        """What stands in the file."""
-        return asdict(self)
+    def digest(self) -> str:
+        """A hash of all of it."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
     def save(self, directory: Path) -> None:
-        (directory / FILE).write_text(json.dumps(self.written, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        (directory / FILE).write_text(json.dumps(asdict(self), indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, directory: Path) -> Manifest:

@@ -50,7 +50,7 @@ class PipelineSpec:
     def needs_vectors(self) -> bool:
         return any(isinstance(stage.does, Ranker) and stage.does.needs_vectors for stage in self.stages)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """A hash of everything that decides the answers, and of the stages' names."""
         return _digest([[stage.name, stage.key] for stage in self.stages])
@@ -109,7 +109,7 @@ class Pipeline:
         vectors = self.index.view().vectors  # another process may have built a new generation
         kept = (vectors.metric, vectors.prior) if vectors else ()
         learned = " ".join(part.digest for part in kept if part)
-        return _digest([self.spec.digest, self.index.manifest.written, learned])[:12]
+        return _digest([self.spec.digest, self.index.manifest.digest, learned])[:12]
 
     def rank(self, requests: Sequence[Request], context: Context | None = None) -> list[Ranking]:
         """n requests to n rankings, in their order."""

@@ -18,6 +18,7 @@ from server.evaluations import Evaluations
 from server.gauges import Gauges
 from server.guard import Guard
 from server.health import Health
+from server.jobs.waiting import Waiting
 from server.keys import Keys
 from server.operate.errors import RecentErrors
 from server.patience import WAITING_SHARE, Patience
@@ -49,6 +50,7 @@ class House:
     loaders: Workers = field(init=False)
     guard: Guard = field(init=False)
     health: Health = field(init=False)
+    backlog: Waiting = field(init=False)
     _aside: ThreadPoolExecutor = field(init=False)
 
     def __post_init__(self) -> None:
@@ -60,6 +62,7 @@ class House:
         # Two: a store that hangs holds up the look at the health, and must not keep the metrics from telling.
         self._aside = ThreadPoolExecutor(2, thread_name_prefix="clickwise-aside")
         self.health = Health(self._aside.submit)
+        self.backlog = Waiting(self._aside.submit)
         self.watch.metrics.registry.register(Gauges(self))
 
     def lanes(self) -> dict[Lane, Workers]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from index.distribution import Distribution
 from index.errors import ClickwiseError
 from index.java import heap
+from server.jobs.queue import Backlog, Queue
 
 if TYPE_CHECKING:
     from index.index import Index
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 
 
 class Gauges(Collector):
-    """Reads them off a house. Nothing in here waits for a lock that is held for long, the store or the disk."""
+    """Reads them off a house. Nothing in here waits for a lock that is held for long or the disk, and for the store no
+    longer than `server.jobs.waiting` does."""
 
     def __init__(self, house: House) -> None:
         self._house = house
@@ -38,6 +41,8 @@ class Gauges(Collector):
             yield from _indexes(service.catalog.indexes)
             yield from _store(service)
             yield _releases(service)
+            if (backlog := self._house.backlog.read(Queue(service.store))) is not None:
+                yield from _jobs(backlog)
 
     def _workers(self) -> Iterator[Metric]:
         ready = float(self._house.service is not None)
@@ -76,18 +81,21 @@ def _java() -> Iterator[Metric]:
 
 def _models(engines: dict[str, Engine]) -> Iterator[Metric]:
     queue = GaugeMetricFamily("clickwise_model_queue_tokens", "Tokens that wait or are computed.", labels=["model"])
-    batches = CounterMetricFamily("clickwise_model_batches", "Batches computed.", labels=["model"])
-    texts = CounterMetricFamily("clickwise_model_texts", "Texts computed: per batch, its size.", labels=["model"])
-    tokens = CounterMetricFamily("clickwise_model_tokens", "Tokens computed.", labels=["model"])
-    seconds = CounterMetricFamily("clickwise_model_compute_seconds", "Time of all cores together.", labels=["model"])
+    texts = HistogramMetricFamily("clickwise_model_batch_texts", "Texts of a batch computed.", labels=["model"])
+    tokens = HistogramMetricFamily("clickwise_model_batch_tokens", "Tokens of a batch.", labels=["model"])
+    seconds = HistogramMetricFamily("clickwise_model_batch_duration_seconds", "Of one core, a batch.", labels=["model"])
     for model, engine in engines.items():
-        computed = engine.computed
         queue.add_metric([model], engine.waiting_tokens)
-        batches.add_metric([model], computed.batches)
-        texts.add_metric([model], computed.texts)
-        tokens.add_metric([model], computed.tokens)
-        seconds.add_metric([model], computed.seconds)
-    yield from (queue, batches, texts, tokens, seconds)
+        _add(texts, [model], engine.computed.texts)
+        _add(tokens, [model], engine.computed.tokens)
+        _add(seconds, [model], engine.computed.seconds)
+    yield from (queue, texts, tokens, seconds)
+
+
+def _add(family: HistogramMetricFamily, labels: Sequence[str], seen: Distribution) -> None:
+    counts, total = seen.read()
+    bounds = [*(str(float(bound)) for bound in seen.bounds), "+Inf"]
+    family.add_metric(labels, list(zip(bounds, counts, strict=True)), total)
 
 
 def _caches(engines: Mapping[str, Engine], indexes: Mapping[str, Index]) -> Iterator[Metric]:
@@ -132,16 +140,32 @@ def _indexes(indexes: Mapping[str, Index]) -> Iterator[Metric]:
 
 
 def _store(service: Service) -> Iterator[Metric]:
-    writes = service.store.writes
-    outcomes = CounterMetricFamily(
-        "clickwise_store_writes", "Transactions that are durable, or failed.", labels=["outcome"]
+    writes, commits = service.store.writes, service.store.database.commits
+    took = HistogramMetricFamily(
+        "clickwise_store_write_duration_seconds",
+        "Transactions that are durable (done), or failed; waiting for their turn included.",
+        labels=["outcome"],
     )
-    outcomes.add_metric(["done"], writes.done)
-    outcomes.add_metric(["failed"], writes.failed)
-    yield outcomes
-    yield CounterMetricFamily(
-        "clickwise_store_write_seconds", "Time that they took, waiting for their turn included.", value=writes.seconds
+    _add(took, ["done"], writes.done)
+    _add(took, ["failed"], writes.failed)
+    yield took
+    if commits is not None:
+        shared = HistogramMetricFamily("clickwise_store_commit_writes", "Transactions that shared a commit.", labels=[])
+        _add(shared, [], commits)
+        yield shared
+
+
+def _jobs(waiting: Backlog) -> Iterator[Metric]:
+    count = GaugeMetricFamily("clickwise_jobs", "Jobs of the queue.", labels=["state"])
+    age = GaugeMetricFamily(
+        "clickwise_jobs_oldest_seconds",
+        "How long ago the oldest was asked for (queued) or begun (running).",
+        labels=["state"],
     )
+    for state, (jobs, seconds) in waiting.items():
+        count.add_metric([state], jobs)
+        age.add_metric([state], seconds)
+    yield from (count, age)
 
 
 def _releases(service: Service) -> Metric:

@@ -143,6 +143,23 @@ async def _done(client: Wire, act: Act, seen: Seen) -> None:
 def answered(url: str, body: dict[str, Any]) -> tuple[float, dict[str, Any]]:
     """Milliseconds of one search by a client of its own, and the answer."""
     with httpx.Client(base_url=url, timeout=_LONGEST, trust_env=False) as client:
-        start = time.perf_counter()
-        found: dict[str, Any] = client.post("/v1/search", json=body).raise_for_status().json()
-        return 1000 * (time.perf_counter() - start), found
+        return posted(client, body)
+
+
+def posted(client: httpx.Client, body: dict[str, Any]) -> tuple[float, dict[str, Any]]:
+    """Milliseconds of one search, and the answer."""
+    start = time.perf_counter()
+    answer = client.post("/v1/search", json=body)
+    took = 1000 * (time.perf_counter() - start)
+    found: dict[str, Any] = answer.raise_for_status().json()
+    return took, found
+
+
+async def timed(client: Wire, body: dict[str, Any]) -> tuple[float, dict[str, Any]]:
+    """The same by a client that costs less."""
+    start = time.perf_counter()
+    answer = await client.post("/v1/search", json=body)
+    took = 1000 * (time.perf_counter() - start)
+    assert answer.status_code == 200, answer.body
+    found: dict[str, Any] = answer.json()
+    return took, found

@@ -47,7 +47,7 @@ class Wire:
     async def _send(self, method: str, path: str, content: Any) -> Answered:
         body = json.dumps(content).encode()
         head = f"{method} {path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\nContent-Type: application/json\r\n"
-        reader, writer = self._idle.pop() if self._idle else await self._connected()
+        reader, writer = self._kept() or await self._connected()
         try:
             writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
             async with asyncio.timeout(self._longest):
@@ -60,6 +60,15 @@ class Wire:
         else:
             self._idle.append((reader, writer))
         return answer
+
+    def _kept(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """A connection that is idle; those that the service has closed meanwhile are dropped."""
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return None
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         async with asyncio.timeout(self._longest):

@@ -25,6 +25,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from index.distribution import SECONDS, SIZES, Distribution
 from index.encoder_bert import workers
 from index.errors import OverloadedError, UnavailableError
 from ranking.learning.bert import Packed, Part
@@ -69,14 +70,13 @@ class _Work:
     done: Future[Tensor] = field(default_factory=Future)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Computed:
-    """What an engine has computed so far."""
+    """What an engine has computed so far: the texts and tokens of each batch, and the seconds that one core took."""
 
-    batches: int = 0
-    texts: int = 0
-    tokens: int = 0
-    seconds: float = 0.0  # of all its cores together
+    texts: Distribution = field(default_factory=lambda: Distribution(SIZES))
+    tokens: Distribution = field(default_factory=lambda: Distribution([16 * size for size in SIZES]))
+    seconds: Distribution = field(default_factory=lambda: Distribution(SECONDS))
 
 
 class Engine:
@@ -238,10 +238,10 @@ class Engine:
             self._slots.release()
             with self._changed:
                 self._tokens -= sum(len(work.pair) for work in batch)
-                self.computed.batches += 1
-                self.computed.texts += len(started)
-                self.computed.tokens += sum(len(work.pair) for work in started)
-                self.computed.seconds += time.perf_counter() - start
+            if started:
+                self.computed.texts.add(len(started))
+                self.computed.tokens.add(sum(len(work.pair) for work in started))
+                self.computed.seconds.add(time.perf_counter() - start)
 
     @torch.inference_mode()
     def _forward(self, works: list[_Work]) -> list[Tensor]:

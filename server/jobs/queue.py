@@ -10,15 +10,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
-from sqlalchemy import Connection, RowMapping, and_, insert, select, update
+from sqlalchemy import Connection, RowMapping, and_, case, func, insert, select, update
 
 from index.errors import ConflictError, NotFoundError
 from server.schemas_jobs import State
 from server.store import Store
 from server.store.tables import jobs
 
+UNDONE: Final[tuple[State, ...]] = ("queued", "running")
+Backlog: TypeAlias = Mapping[State, tuple[int, float]]
+"""queued and running -> how many jobs, and the age of the oldest in seconds."""
 LEASE_MS: Final = 30_000
 """How long a worker may be silent before another takes its job."""
 ATTEMPTS: Final = 3
@@ -102,6 +105,19 @@ class Queue:
         with self._store.reading() as connection:
             return [_queued(row) for row in connection.execute(rows).mappings()]
 
+    def backlog(self) -> Backlog:
+        """What waits and what runs: how many there are, and how many seconds ago the oldest was asked for or begun."""
+        since = case((jobs.c.state == "queued", jobs.c.created_ms), else_=jobs.c.started_ms)
+        wanted = select(jobs.c.state, func.count(), func.min(since)).where(jobs.c.state.in_(UNDONE))
+        with self._store.reading() as connection:
+            now = self._now(connection)
+            found = {state: (n, oldest) for state, n, oldest in connection.execute(wanted.group_by(jobs.c.state))}
+        return {
+            state: (count, max(0, now - oldest) / 1000)
+            for state in UNDONE
+            for count, oldest in [found.get(state, (0, now))]
+        }
+
     def cancel(self, job_id: int) -> Queued:
         """End a job: at once where it waits, at its worker's next heartbeat where it runs. Asking again changes
         nothing. Raises NotFoundError for an unknown id, ConflictError for a job that has ended in another way."""
@@ -122,7 +138,7 @@ class Queue:
         """
         with self._store.writing() as connection:
             now = self._now(connection)
-            due = and_(jobs.c.state.in_(("queued", "running")), jobs.c.due_ms <= now)
+            due = and_(jobs.c.state.in_(UNDONE), jobs.c.due_ms <= now)
             oldest = select(jobs).where(due).order_by(jobs.c.job_id).limit(1).with_for_update(skip_locked=True)
             while True:
                 row = connection.execute(oldest).mappings().first()

@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, Insert, Table, exc
 from sqlalchemy.engine import URL, make_url
 
+from index.distribution import Distribution
 from index.errors import ClickwiseError, ConflictError, InputError, NotFoundError
 from server.store import rows, schema
 from server.store.records import Erased
@@ -22,6 +23,8 @@ class Database(ABC):
 
     engine: Engine
     where: str
+    commits: Distribution | None = None
+    """How many transactions shared each commit, where they do."""
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

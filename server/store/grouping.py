@@ -13,6 +13,8 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection
 
+from index.distribution import SIZES, Distribution
+
 
 class GroupCommit:
     """The writers of one database. Thread-safe."""
@@ -23,6 +25,7 @@ class GroupCommit:
         self._turn = threading.Lock()
         self._counting = threading.Lock()
         self.waiting = 0  # threads that want their turn
+        self.sizes = Distribution(SIZES)  # of the groups that were committed
         self._group: _Group | None = None
 
     @contextmanager
@@ -41,6 +44,8 @@ class GroupCommit:
                 if group.lost or not self.waiting:
                     self._group = None
                     group.end()
+                    if not group.lost:
+                        self.sizes.add(group.parts)
         group.wait()
 
 
@@ -49,7 +54,7 @@ class _Group:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._parts = 0
+        self.parts = 0
         self._failure: BaseException | None = None
         self._ended = threading.Event()
         try:
@@ -67,7 +72,7 @@ class _Group:
     def part(self) -> Iterator[Connection]:
         """What one thread writes; taken back alone when it raises."""
         savepoint = (
-            self._connection.begin_nested() if self._parts else None
+            self._connection.begin_nested() if self.parts else None
         )  # the first is the group, as long as it is alone
         try:
             yield self._connection
@@ -79,7 +84,7 @@ class _Group:
             else:
                 self._failure = error
             raise
-        self._parts += 1
+        self.parts += 1
 
     @property
     def _open(self) -> bool:

@@ -46,6 +46,7 @@ class Sqlite(Database):
         event.listen(self.engine, "begin", _begin)
         self._immediate = self.engine.execution_options(immediate=True)
         self._group = GroupCommit(self._immediate.connect)  # threads queue here instead of polling SQLite's lock
+        self.commits = self._group.sizes
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, exc, select
 
+from index.distribution import SECONDS, Distribution
 from index.errors import ClickwiseError, ConflictError, NotFoundError, UnavailableError
 from index.types import Ranking
 from server.clicking import Seen
@@ -32,14 +32,13 @@ Asked: TypeAlias = tuple[StoredQuery, Round, Page]
 """A query as another service has answered it."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Writes:
-    """What a store has written since it was opened: transactions that are durable, the seconds that they took, waiting
-    for their turn included, and those that the database could not do."""
+    """What a store has written since it was opened: the seconds of each transaction that is durable, and of each that
+    the database could not do, waiting for their turn included."""
 
-    done: int = 0
-    failed: int = 0
-    seconds: float = 0.0
+    done: Distribution = field(default_factory=lambda: Distribution(SECONDS))
+    failed: Distribution = field(default_factory=lambda: Distribution(SECONDS))
 
 
 class _Rehearsed(Exception):
@@ -52,7 +51,6 @@ class Store:
     def __init__(self, database: Database, pseudonym_days: int = 0) -> None:
         self.database = database
         self.writes = Writes()
-        self._counting = threading.Lock()
         self._pseudonyms = Pseudonyms(database, pseudonym_days)
 
     @classmethod
@@ -79,12 +77,9 @@ class Store:
             with self.database.writing() as connection:
                 yield connection
         except UnavailableError:
-            with self._counting:
-                self.writes.failed += 1
+            self.writes.failed.add(time.perf_counter() - start)
             raise
-        with self._counting:
-            self.writes.done += 1
-            self.writes.seconds += time.perf_counter() - start
+        self.writes.done.add(time.perf_counter() - start)
 
     def query(self, query_id: str) -> StoredQuery:
         """Raises NotFoundError for an id that was never given out."""

@@ -9,15 +9,18 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import update
 from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient
 
 from index.errors import UnavailableError
 from index.index import Index
 from server.app import create_app
+from server.jobs.queue import Queue
 from server.middleware import Envelope
 from server.service import Service
 from server.store import Store
+from server.store.tables import jobs
 from server.watch import UNMATCHED, Watch
 from tests.ranking.learning.tiny import write_tiny
 from tests.server.conftest import MakeService, client_of
@@ -58,8 +61,9 @@ def test_a_search_and_feedback(make_service: MakeService, dense_index: Index) ->
     assert seen["clickwise_feedback_total", "recorded"] == seen["clickwise_feedback_total", "duplicate"] == 1
     assert seen["clickwise_queue_duration_seconds_count",] == 6
     assert seen["clickwise_cache_requests_total", "queries", "dense", "hit"] >= 1
-    assert seen["clickwise_store_writes_total", "done"] == 5
-    assert seen["clickwise_store_write_seconds_total",] > 0
+    assert seen["clickwise_store_write_duration_seconds_count", "done"] == 5
+    assert seen["clickwise_store_write_duration_seconds_sum", "done"] > 0
+    assert seen["clickwise_store_commit_writes_sum",] == seen["clickwise_store_commit_writes_bucket", "1.0"] == 5
 
 
 def test_what_is_read_when_asked(make_service: MakeService, lexical_index: Index) -> None:
@@ -94,9 +98,11 @@ def test_models_their_caches_and_what_was_degraded(
         for _ in range(2):
             client.post("/v1/search", json={"query_id": first["query_id"]})
         seen = scrape(client)
-        assert seen["clickwise_model_texts_total", model] >= seen["clickwise_model_batches_total", model] >= 1
-        assert seen["clickwise_model_tokens_total", model] > seen["clickwise_model_texts_total", model]
-        assert seen["clickwise_model_compute_seconds_total", model] > 0
+        batches = seen["clickwise_model_batch_texts_count", model]
+        assert seen["clickwise_model_batch_texts_sum", model] >= batches >= 1
+        assert seen["clickwise_model_batch_tokens_sum", model] > seen["clickwise_model_batch_texts_sum", model]
+        assert seen["clickwise_model_batch_tokens_bucket", "+Inf", model] == batches
+        assert seen["clickwise_model_batch_duration_seconds_sum", model] > 0
         assert seen["clickwise_model_queue_tokens", model] == 0
         assert seen["clickwise_cache_requests_total", "deltas", model, "hit"] == 1  # the adaptation was remembered
         assert seen["clickwise_cache_requests_total", "deltas", model, "miss"] == 1
@@ -134,6 +140,33 @@ def test_documents_that_are_written(own: Service) -> None:
         assert scrape(client)["clickwise_documents_written_total", "own"] == 3
 
 
+def test_jobs_that_wait_and_run(make_service: MakeService, lexical_index: Index) -> None:
+    service = make_service({"lexical": lexical_index})
+    queue = Queue(service.store)
+    for number in range(3):
+        queue.add("rerank", str(number))
+    queue.take("one")
+    with service.store.writing() as connection:
+        connection.execute(update(jobs).values(created_ms=jobs.c.created_ms - 60_000))
+    with client_of(service) as client:
+        seen = scrape(client)
+    assert (seen["clickwise_jobs", "queued"], seen["clickwise_jobs", "running"]) == (2, 1)
+    assert seen["clickwise_jobs_oldest_seconds", "queued"] >= 60
+    assert 0 <= seen["clickwise_jobs_oldest_seconds", "running"] < 60
+
+
+def test_a_store_that_does_not_answer_hides_the_jobs_alone(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(_: Queue) -> Any:
+        raise UnavailableError("It does not answer.")
+
+    with client_of(service) as client:
+        assert scrape(client)["clickwise_jobs", "queued"] == 0
+        monkeypatch.setattr(Queue, "backlog", away)
+        seen = scrape(client)
+    assert ("clickwise_jobs", "queued") not in seen
+    assert seen["clickwise_ready",] == 1
+
+
 def test_what_was_released(make_service: MakeService, lexical_index: Index) -> None:
     service = make_service({"lexical": lexical_index})
     service.releases.activate("click-model", "", "published", share=0.25)
@@ -153,7 +186,7 @@ def test_an_index_that_cannot_be_read_does_not_hide_the_rest(
         monkeypatch.setattr(Index, "view", away)
         seen = scrape(client)
     assert seen["clickwise_index_up", "lexical"] == 0
-    assert seen["clickwise_store_writes_total", "failed"] == 0
+    assert seen["clickwise_store_write_duration_seconds_count", "failed"] == 0
 
 
 def test_it_can_be_read_before_the_service_is_ready(service: Service) -> None:
@@ -168,7 +201,7 @@ def test_writes_that_fail_are_counted(tmp_path: Path) -> None:
         connection.exec_driver_sql("PRAGMA query_only = ON")
     with pytest.raises(UnavailableError), store.writing() as connection:
         connection.exec_driver_sql("CREATE TABLE more (x)")
-    assert (store.writes.done, store.writes.failed) == (0, 1)
+    assert (store.writes.done.count, store.writes.failed.count) == (0, 1)
     store.close()
 
 
@@ -191,4 +224,4 @@ def test_the_page_for_operators_names_metrics_that_exist(client: TestClient) -> 
     # Those that are counted up from the first event on have no sample before it, but a name.
     told = set(re.findall(r"^# TYPE (\S+)", client.get("/metrics").text, re.MULTILINE))
     assert {"http_requests_total", "clickwise_cache_requests_total"} <= named & told
-    assert {name.removesuffix("_bucket") for name in named} <= told
+    assert {name.removesuffix("_bucket").removesuffix("_count") for name in named} <= told

@@ -69,11 +69,11 @@ def test_a_body_is_one_commit_and_each_query_is_read_once(own_client: TestClient
     statements: list[str] = []
     listen(own.store.database.engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
     post(own_client, "/ubi/queries", query("q1"), query("q2"), query("q1"), query("q1", user_query="another"))
-    assert own.store.writes.done == 1
+    assert own.store.writes.done.count == 1
     statements.clear()
     answer = post(own_client, "/ubi/events", *(click("coffee-05", n, f"q{1 + n % 2}") for n in range(10)))
     assert answer["recorded"] == 10
-    assert own.store.writes.done == 2
+    assert own.store.writes.done.count == 2
     assert sum("FROM rankings" in statement for statement in statements) == 2
 
 

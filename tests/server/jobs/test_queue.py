@@ -46,6 +46,20 @@ def test_a_job_is_taken_once_and_ends(queue: Queue) -> None:
     assert due_again is None
 
 
+def test_the_backlog(queue: Queue, store: Store) -> None:
+    assert queue.backlog() == {"queued": (0, 0.0), "running": (0, 0.0)}
+    first, second, third = (queue.add("rerank", str(number))[0] for number in range(3))
+    assert queue.take("one") is not None
+    with store.writing() as connection:
+        connection.execute(update(jobs).where(jobs.c.job_id == second.id).values(created_ms=second.created_ms - 90_000))
+    waiting = queue.backlog()
+    assert (waiting["queued"][0], waiting["running"][0]) == (2, 1)
+    assert waiting["queued"][1] >= 90
+    queue.done(first.id, "one", {})
+    queue.cancel(third.id)
+    assert {state: count for state, (count, _) in queue.backlog().items()} == {"queued": 1, "running": 0}
+
+
 def test_jobs_are_taken_in_their_order(queue: Queue) -> None:
     ids = [queue.add("rerank", str(number))[0].id for number in range(3)]
     taken = [queue.take("one") for _ in range(4)]

@@ -90,6 +90,7 @@ def test_who_is_alone_commits_at_once(database: Database) -> None:
 def test_who_waits_for_one_another_shares_a_commit(database: Database) -> None:
     assert [one.result() for one in database.together(well, well, well)] == ["0", "1", "2"]
     assert database.commits == 1
+    assert database.group.sizes.read()[1] == 3
     assert database.kept() == {"0", "1", "2"}
 
 

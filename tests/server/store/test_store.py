@@ -154,7 +154,7 @@ def test_more_than_go_into_one_commit(store: Store, monkeypatch: pytest.MonkeyPa
     *recorded, unknown = store.add_events(events)
     assert isinstance(unknown, NotFoundError)
     assert all(isinstance(one, tuple) and one[1] is False for one in recorded)
-    assert store.writes.done == 3 + 3 + 3
+    assert store.writes.done.count == 3 + 3 + 3
     assert (count(store, "queries"), count(store, "rankings"), count(store, "events")) == (8, 8, 8)
 
 
