@@ -199,12 +199,13 @@ def token_counts(inputs: Sequence[Pairs]) -> int:
     return sum(len(ids) for pairs in inputs for ids, _ in tokenizer.pairs(pairs[0][0], [text for _, text in pairs]))
 
 
-def flops(tokens: int, pairs: int, layers: int = 6, width: int = 384) -> float:
+def flops(tokens: int, pairs: int, layers: int = 6, width: int = 384, heads: int = 12) -> float:
     """The matrix products that the answer needs, attention's among them: 24 width^2 a token and layer, and 4 width a
-    token, layer and token attended to. The last layer is counted as what the first token needs of it."""
+    token, layer and token attended to. The last layer is counted as what the first token needs of it: its own maps, and
+    with every token a product of the whole width in each head, twice."""
     length = tokens / pairs
     whole = (layers - 1) * tokens * (24 * width**2 + 4 * width * length)
-    last = tokens * 4 * width**2 + pairs * (20 * width**2 + 4 * width * length)
+    last = pairs * 24 * width**2 + tokens * 4 * width * heads
     return whole + last
 
 

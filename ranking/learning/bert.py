@@ -6,19 +6,19 @@ through them (adaptation, meta-learning) and what only reads them share one impl
 
 The network is BERT (Devlin et al. 2019, https://arxiv.org/abs/1810.04805) as a sequence classifier: the first token's
 last state goes through the pooler (a tanh layer) to one logit. Of the last layer, only what that token needs is
-computed.
+computed: not even the keys and values of the others (`Bert._attend_first`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn.functional import embedding, gelu, layer_norm, linear, scaled_dot_product_attention
+from torch.nn.functional import embedding, gelu, layer_norm, linear, scaled_dot_product_attention, softmax
 
 from ranking.learning.delta import Delta, wide
 
@@ -110,10 +110,10 @@ class Bert:
     def pooled(self, p: Parameters, x: Tensor, lengths: Sequence[int], parts: Sequence[Part] = ()) -> Tensor:
         """From the states before the last layer, (tokens, width), to the pooled states (texts, width), float32 or
         wider."""
-        at, runs = f"layers.{self.frame.layers - 1}", _runs(lengths)
+        at = f"layers.{self.frame.layers - 1}"
         firsts = torch.tensor([0, *lengths[:-1]], device=x.device).cumsum(0)
         rows = [Part(part.texts, part.texts, part.delta) for part in parts]
-        attended = self._attend_first(self._linear(p, f"{at}.qkv", x, parts), firsts, runs)
+        attended = self._attend_first(p, f"{at}.qkv", x, lengths, parts)
         x = self._norm(p, f"{at}.norm", self._linear(p, f"{at}.attended", attended, rows) + x[firsts], rows)
         inner = gelu(self._linear(p, f"{at}.up", x, rows))
         x = self._norm(p, f"{at}.last_norm", self._linear(p, f"{at}.down", inner, rows) + x, rows)
@@ -165,24 +165,36 @@ class Bert:
     def _attend(self, qkv: Tensor, runs: Runs) -> Tensor:
         """Self-attention within each text: (tokens, 3 x width) -> (tokens, width)."""
         attended = []
-        for part in _by_run(qkv, runs):
+        for part in by_run(qkv, runs):
             count, length, _ = part.shape
             q, k, v = part.view(count, length, 3, self.frame.heads, -1).permute(2, 0, 3, 1, 4).unbind()
             attended.append(scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(count * length, -1))
         return torch.cat(attended)
 
-    def _attend_first(self, qkv: Tensor, firsts: Tensor, runs: Runs) -> Tensor:
-        """What the first token of each text attends to: (tokens, 3 x width) -> (texts, width)."""
-        width = self.frame.width
-        queries = qkv[firsts, :width]
-        attended, at = [], 0
-        for part in _by_run(qkv[:, width:], runs):
-            count, length, _ = part.shape
-            q = queries[at : at + count].view(count, self.frame.heads, 1, -1)
-            k, v = part.view(count, length, 2, self.frame.heads, -1).permute(2, 0, 3, 1, 4).unbind()
-            attended.append(scaled_dot_product_attention(q, k, v).reshape(count, width))
-            at += count
-        return torch.cat(attended)
+    def _attend_first(
+        self, p: Parameters, name: str, x: Tensor, lengths: Sequence[int], parts: Sequence[Part]
+    ) -> Tensor:
+        """What the first token of each text attends to: (tokens, width) -> (texts, width).
+
+        With one query a text, its products change places: q (K x) is (q K) x, and the mean of V x is V of the mean, so
+        that keys and values, of all tokens, are never made. (A bias of keys moves all scores of a text by the same,
+        which a softmax does not see.) What is left is little, and is done in float32 or wider.
+        """
+        heads, width = self.frame.heads, self.frame.width
+        attended = []
+        for part in _stretches(parts, lengths):
+            weight, bias = (part.delta.changed(f"{name}.{kind}", p[f"{name}.{kind}"]) for kind in ("weight", "bias"))
+            (q, k, v), (shift, _, further) = weight.view(3, heads, -1, width), bias.view(3, heads, 1, -1)
+            texts = by_run(wide(x[part.tokens]), _runs(lengths[part.texts]))
+            firsts = torch.cat([run[:, 0] for run in texts])
+            asked = (firsts @ q.transpose(1, 2) + shift) @ k * (width / heads) ** -0.5  # (heads, texts, width)
+            means = [
+                softmax(own @ run.transpose(1, 2), dim=2) @ run
+                for own, run in zip(asked.transpose(0, 1).split([len(run) for run in texts]), texts, strict=True)
+            ]
+            values = torch.cat(means).transpose(0, 1) @ v.transpose(1, 2) + further  # (heads, texts, width / heads)
+            attended.append(values.transpose(0, 1).flatten(1))
+        return torch.cat(attended).to(x.dtype)
 
 
 def named(tensors: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
@@ -242,10 +254,25 @@ def _runs(lengths: Sequence[int]) -> Runs:
     return [(length, len(list(group))) for length, group in groupby(lengths)]
 
 
-def _by_run(x: Tensor, runs: Runs) -> list[Tensor]:
+def by_run(x: Tensor, runs: Runs) -> list[Tensor]:
     """Packed rows (tokens, d) as one tensor (texts, length, d) for every run of texts of equal length."""
     parts = torch.split(x, [length * count for length, count in runs])
     return [part.reshape(count, length, -1) for part, (length, count) in zip(parts, runs, strict=True)]
+
+
+def _stretches(parts: Sequence[Part], lengths: Sequence[int]) -> Iterator[Part]:
+    """The whole batch in stretches of one delta each, those that no part changes among them."""
+    text = token = 0
+    for part in parts:
+        if text < part.texts.start:
+            yield Part(slice(text, part.texts.start), slice(token, part.tokens.start), _NOTHING)
+        yield part
+        text, token = part.texts.stop, part.tokens.stop
+    if text < len(lengths):
+        yield Part(slice(text, len(lengths)), slice(token, sum(lengths)), _NOTHING)
+
+
+_NOTHING = Delta({})
 
 
 def _with_parts(y: Tensor, parts: Sequence[Part], pieces: Sequence[Tensor]) -> Tensor:

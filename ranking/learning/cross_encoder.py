@@ -18,7 +18,7 @@ from index.errors import ClickwiseError, InputError, UnavailableError
 from ranking.learning.batches import PairTokenizer
 from ranking.learning.bert import Bert, Body, Frame, named
 from ranking.learning.delta import Delta
-from ranking.learning.precision import Computed, chosen, quantised
+from ranking.learning.precision import Computed, chosen, in_order, quantised
 from ranking.learning.tuning import Rates
 
 ScoreKind: TypeAlias = Literal["logit", "probability"]
@@ -75,7 +75,7 @@ def load_cross_encoder(
     if precision == "auto":
         return chosen(lambda dtype: _loaded(name, dtype, max_tokens))
     model = _loaded(name, torch.bfloat16 if precision == "bf16" else torch.float32, max_tokens)
-    return quantised(model) if precision == "int8" else model
+    return in_order(model) if precision == "bf16" else quantised(model) if precision == "int8" else model
 
 
 def _loaded(name: str, dtype: torch.dtype, max_tokens: int) -> CrossEncoder:

@@ -60,18 +60,20 @@ class Delta:
             return linear(linear(x, thin.to(x.dtype)), self.tensors[f"{name}.b"].to(x.dtype))
         return None
 
+    def changed(self, name: str, base: Tensor) -> Tensor:
+        """The parameter `name` with its change, if any, in it: float32 or wider."""
+        if (dense := self.tensors.get(name)) is not None:
+            return wide(base) + wide(dense)
+        if (thin := self.tensors.get(f"{name}.a")) is not None:
+            return wide(base) + wide(self.tensors[f"{name}.b"]) @ wide(thin)
+        return wide(base)
+
     def added_to(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The parameters with the changes in them. Raises KeyError for a change of what is not there."""
-        changed = dict(parameters)
-        for name, change in self.tensors.items():
-            if name.endswith(".b") and f"{name[:-2]}.a" in self.tensors:
-                continue
-            if name.endswith(".a") and f"{name[:-2]}.b" in self.tensors:
-                name = name[:-2]
-                change = wide(self.tensors[f"{name}.b"]) @ wide(self.tensors[f"{name}.a"])
-            base = changed[name]
-            changed[name] = (wide(base) + wide(change)).to(base.dtype)
-        return changed
+        thin = {name[:-2] for name in self.tensors if name.endswith(".a") and f"{name[:-2]}.b" in self.tensors}
+        dense = {name for name in self.tensors if name[-2:] not in (".a", ".b") or name[:-2] not in thin}
+        changes = {name: self.changed(name, parameters[name]).to(parameters[name].dtype) for name in thin | dense}
+        return {**parameters, **changes}
 
     def detached(self) -> Delta:
         """The same numbers, out of any computation of gradients, in memory of their own."""

@@ -1,7 +1,7 @@
 """The inference engine: one owner per model, who batches across requests.
 
 Callers tokenise, hand in their pairs and wait. One thread owns the model's queue: it takes whatever waits, whoever sent
-it, sorts it by length, packs it into batches of a token budget and has every core compute a batch of its own.
+it, packs it into batches (`ranking.learning.work`) and has every core compute one of its own.
 
 The network is cut at a layer: what lies below does not depend on a query's delta, so its states are kept, within
 bounds, and a click recomputes only what lies above. Cut above the last layer, the states of a pair are its pooled
@@ -14,8 +14,8 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, wait
+from collections.abc import Sequence
+from concurrent.futures import wait
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TypeAlias
@@ -28,15 +28,15 @@ from torch import Tensor
 from index.distribution import SECONDS, SIZES, Distribution
 from index.encoder_bert import workers
 from index.errors import OverloadedError, UnavailableError
-from ranking.learning.bert import Packed, Part
+from ranking.learning.bert import Packed
 from ranking.learning.cache import BytesCache
 from ranking.learning.cross_encoder import CrossEncoder
 from ranking.learning.delta import Delta
 from ranking.learning.pair import Pair
+from ranking.learning.work import BATCH, Work, batches, stretches
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
-BATCH = 1_536  # tokens: more are hardly quicker per token, and would keep a short request waiting for longer
 _ROUND = 8 * BATCH  # tokens that are sorted and packed at a time
 _QUEUE = 400_000  # tokens that may wait: some seconds of work on two cores
 _KEPT = 256 * 2**20  # bytes of states
@@ -54,20 +54,6 @@ def keep_calls_apart() -> None:
     """
     global _apart  # noqa: PLW0603
     _apart = True
-
-
-@dataclass(slots=True)
-class _Work:
-    """One pair to compute: from its tokens up to the cut (no `states`), or from its states at the cut to its pooled
-    vector."""
-
-    pair: Pair
-    cut: int
-    keep: int | None
-    delta: Delta | None
-    states: Tensor | None
-    call: int = 0
-    done: Future[Tensor] = field(default_factory=Future)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +76,11 @@ class Engine:
         self.kept = BytesCache[tuple[bytes, int], Tensor](0 if _apart else kept, lambda states: states.nbytes)
         self.deltas = BytesCache[bytes, Delta](0 if _apart else _DELTAS, lambda delta: delta.bytes + 64)
         self.computed = Computed()
-        self._waiting: deque[_Work] = deque()
+        self._waiting: deque[Work] = deque()
         self._tokens = 0
         self._changed = threading.Condition()
-        self._slots = threading.Semaphore(torch.get_num_threads())
+        self._cores = torch.get_num_threads()
+        self._slots = threading.Semaphore(self._cores)
         self._owner: threading.Thread | None = None
 
     def states(
@@ -121,7 +108,7 @@ class Engine:
 
         Raises as `states` does.
         """
-        works = [_Work(pair, cut, None, delta, held) for pair, held in zip(pairs, states, strict=True)]
+        works = [Work(pair, cut, None, delta, held) for pair, held in zip(pairs, states, strict=True)]
         self._finish(works, timeout)
         return [work.done.result() for work in works]
 
@@ -150,12 +137,12 @@ class Engine:
         """Tokens that wait or are being computed."""
         return self._tokens
 
-    def _starting_work(self, pair: Pair, cut: int, keep: int | None) -> _Work:
+    def _starting_work(self, pair: Pair, cut: int, keep: int | None) -> Work:
         """From the tokens, or from states that are remembered somewhere below the cut."""
         held = self.kept.get((pair.key, keep)) if keep is not None and cut == self.layers else None
-        return _Work(pair, cut, keep, None, held) if held is None else _Work(pair, keep or 0, None, None, held)
+        return Work(pair, cut, keep, None, held) if held is None else Work(pair, keep or 0, None, None, held)
 
-    def _finish(self, works: Sequence[_Work], timeout: float | None) -> None:
+    def _finish(self, works: Sequence[Work], timeout: float | None) -> None:
         if not works:
             return
         self._submit(works)
@@ -167,7 +154,7 @@ class Engine:
         for work in works:
             work.done.result()
 
-    def _submit(self, works: Sequence[_Work]) -> None:
+    def _submit(self, works: Sequence[Work]) -> None:
         tokens = sum(len(work.pair) for work in works)
         with self._changed:
             if self._tokens and self._tokens + tokens > self._limit:
@@ -193,7 +180,7 @@ class Engine:
             with self._changed:
                 while not self._waiting:
                     self._changed.wait()
-                works: list[_Work] = []
+                works: list[Work] = []
                 tokens = 0
                 while self._waiting and tokens < _ROUND and (not works or self._together(works[0], self._waiting[0])):
                     works.append(self._waiting.popleft())
@@ -202,10 +189,10 @@ class Engine:
                 self._slots.acquire()
                 workers().submit(self._compute, batch)
 
-    def _packed(self, works: list[_Work]) -> list[list[_Work]]:
+    def _packed(self, works: list[Work]) -> list[list[Work]]:
         """The works in batches. Where that fails those who wait are told, and the owner lives on for the others."""
         try:
-            return list(_batches(works))
+            return list(batches(works, 1 if self._apart else self._cores))
         except Exception as error:
             for work in works:
                 if not work.done.done():
@@ -219,10 +206,10 @@ class Engine:
                 self._tokens -= sum(len(work.pair) for work in works)
             return []
 
-    def _together(self, a: _Work, b: _Work) -> bool:
+    def _together(self, a: Work, b: Work) -> bool:
         return not self._apart or a.call == b.call
 
-    def _compute(self, batch: list[_Work]) -> None:
+    def _compute(self, batch: list[Work]) -> None:
         """Compute a batch on this core, tell those who wait, and remember the states below the cut."""
         started = [work for work in batch if work.done.running()]
         start = time.perf_counter()
@@ -244,11 +231,11 @@ class Engine:
                 self.computed.seconds.add(time.perf_counter() - start)
 
     @torch.inference_mode()
-    def _forward(self, works: list[_Work]) -> list[Tensor]:
+    def _forward(self, works: list[Work]) -> list[Tensor]:
         bert, p = self.model.bert, self.model.parameters
         lengths = [len(work.pair) for work in works]
         first = works[0]
-        parts = _parts(works)
+        parts = stretches(works)
         if first.states is None:
             x = bert.embed(p, Packed.of([(work.pair.ids, work.pair.types) for work in works]))
             below = 0
@@ -268,54 +255,9 @@ class Engine:
             self._remember(works, self.layers, pooled)
         return pooled
 
-    def _remember(self, works: Sequence[_Work], cut: int, states: Sequence[Tensor]) -> None:
+    def _remember(self, works: Sequence[Work], cut: int, states: Sequence[Tensor]) -> None:
         for work, own in zip(works, states, strict=True):
             self.kept.put((work.pair.key, cut), own.clone())  # a view would hold on to the whole batch
-
-
-def _batches(works: Sequence[_Work]) -> Iterator[list[_Work]]:
-    """Works that can be computed together, in batches of a token budget. Marks them as running.
-
-    Those of one delta stay together, for each delta is applied to one stretch of the batch; within them the longest go
-    first. Cancelled ones come out too (nobody else accounts for them), and are not computed.
-    """
-    order = sorted(works, key=lambda w: (w.states is None, w.cut, w.keep or 0, id(w.delta), -len(w.pair)))
-    batch: list[_Work] = []
-    tokens = 0
-    for work in order:
-        if batch and (tokens + len(work.pair) > BATCH or not _alike(batch[0], work)):
-            yield _marked(batch)
-            batch, tokens = [], 0
-        batch.append(work)
-        tokens += len(work.pair)
-    if batch:
-        yield _marked(batch)
-
-
-def _marked(batch: list[_Work]) -> list[_Work]:
-    for work in batch:
-        work.done.set_running_or_notify_cancel()
-    return batch
-
-
-def _alike(a: _Work, b: _Work) -> bool:
-    return (a.states is None, a.cut, a.keep, a.delta is None) == (b.states is None, b.cut, b.keep, b.delta is None)
-
-
-def _parts(works: Sequence[_Work]) -> list[Part]:
-    """The stretch of each delta, where works of one delta are neighbours."""
-    parts: list[Part] = []
-    token = 0
-    for text, work in enumerate(works):
-        end = token + len(work.pair)
-        if work.delta is not None:
-            last = parts[-1] if parts else None
-            if last is not None and last.delta is work.delta and last.texts.stop == text:
-                parts[-1] = Part(slice(last.texts.start, text + 1), slice(last.tokens.start, end), work.delta)
-            else:
-                parts.append(Part(slice(text, text + 1), slice(token, end), work.delta))
-        token = end
-    return parts
 
 
 def remaining(deadline: float | None) -> float | None:

@@ -20,6 +20,7 @@ import torch
 from index.encoder_bert import native_bf16, workers
 from index.errors import InputError
 from ranking.learning.bert import Bert, Packed
+from ranking.learning.bf16 import Bf16Bert
 from ranking.learning.int8 import Int8Bert
 from ranking.learning.judged import one_core
 from ranking.learning.sample import PASSAGES, QUESTIONS
@@ -63,8 +64,10 @@ def offered() -> tuple[Computed, ...]:
 def chosen(load: Load) -> CrossEncoder:
     """The model in the first precision on offer that ranks as fp32 does, or else in fp32."""
     for precision in offered():
-        model = load(torch.bfloat16 if precision == "bf16" else torch.float32)
-        if precision == "int8":
+        if precision == "bf16":
+            model = in_order(load(torch.bfloat16))
+        else:
+            model = load(torch.float32)
             if not isinstance(model.bert, Bert):
                 continue
             model = quantised(model)
@@ -88,6 +91,15 @@ def quantised(model: CrossEncoder) -> CrossEncoder:
     if not isinstance(model.bert, Bert):
         raise InputError(f"The model {model.name!r} is not computed in int8.", "Use bf16, fp32 or auto.")
     return replace(model, bert=Int8Bert(model.bert.frame, model.parameters), computed_in="int8")
+
+
+def in_order(model: CrossEncoder) -> CrossEncoder:
+    """A model in bf16 as oneDNN computes it soonest, where the network is ours and the processor one of x86's with
+    instructions for bf16."""
+    able: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    if not (isinstance(model.bert, Bert) and (able.get("avx512_bf16") or able.get("amx_bf16"))):
+        return model
+    return replace(model, bert=Bf16Bert(model.bert.frame, model.parameters))
 
 
 def agreement(model: CrossEncoder, exact: CrossEncoder) -> Agreement:

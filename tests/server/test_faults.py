@@ -65,15 +65,15 @@ def test_the_disk_of_the_store_is_full(own: Service, own_client: TestClient) -> 
 def test_the_thread_of_a_model_dies(own_client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer is the cheaper ranking and says so; the next one has the model again."""
     use("clickwise-minilm", Engine(tiny_model(max_tokens=128)), 128)
-    batches, broken = engines._batches, []
+    batches, broken = engines.batches, []
 
-    def breaking(works: Any) -> Any:
+    def breaking(works: Any, cores: int) -> Any:
         if not broken:
             broken.append(True)
             raise MemoryError("the machine has no memory left")
-        return batches(works)
+        return batches(works, cores)
 
-    monkeypatch.setattr(engines, "_batches", breaking)
+    monkeypatch.setattr(engines, "batches", breaking)
     first = search(own_client, pipeline="ce", deadline_ms=60_000)
     assert (first.status_code, first.json()["degraded"]) == (200, "model failed")
     assert [hit["id"] for hit in first.json()["hits"]] == [

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from index.errors import OverloadedError
 from ranking.learning.bert import Packed
 from ranking.learning.delta import Delta
-from ranking.learning.engine import BATCH, Engine
+from ranking.learning.engine import Engine
 from ranking.learning.pair import Pair
 from ranking.learning.tuning import fresh, thin_names, tuned_names
+from ranking.learning.work import BATCH, Work, batches
 from tests.ranking.learning.tiny import FRAME, tiny_model
 
 TEXTS = [" ".join(f"word{n} sail boat {n * i}" for n in range(1 + i % 7)) for i in range(40)]
@@ -203,3 +207,28 @@ def test_calls_are_kept_apart_where_that_is_wanted(apart: bool, monkeypatch: pyt
             )
     assert (max(map(len, batches)) == 1) == apart
     assert (len(engine.kept) == 0) == apart
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 400), st.sampled_from([1, 2]), st.booleans()), min_size=1, max_size=60),
+    st.integers(1, 4),
+)
+def test_batches_hold_everything_once_and_are_of_about_one_size(drawn: Any, cores: int) -> None:
+    """However little there is, every core has its share of it: the cores are done at about the same time."""
+    deltas = [Delta({}), Delta({})]
+    works = [
+        Work(Pair((0,) * length, (0,) * length, b""), cut, None, deltas[number % 2] if changed else None, None)
+        for number, (length, cut, changed) in enumerate(drawn)
+    ]
+    made = list(batches(works, cores))
+    assert sorted(id(work) for batch in made for work in batch) == sorted(map(id, works))
+    assert all(work.done.running() for work in works)
+    longest = max(map(len, (work.pair for work in works)))
+    for kind in {work.kind for work in works}:
+        alike = [work for work in works if work.kind == kind]
+        own = [batch for batch in made if batch[0].kind == kind]
+        assert all(work.kind == kind for batch in own for work in batch)
+        runs = [[id(delta) for delta, _ in groupby(batch, key=lambda work: work.delta)] for batch in own]
+        assert all(len(run) == len(set(run)) for run in runs)
+        share = sum(len(work.pair) for work in alike) / max(cores, len(own))
+        assert max(sum(len(work.pair) for work in batch) for batch in own) <= min(BATCH, share * 2) + longest
