@@ -10,6 +10,7 @@ const number = (name, of) => ({ name, text: of, kind: "number" });
 const text = (name, of, kind = null) => ({ name, text: of, kind });
 const empty = (...words) => [h("p", { class: "empty" }, ...words)];
 const sum = (rows, of) => rows.reduce((total, row) => total + of(row), 0);
+const LIST = { stacks: true }; // rows that are read one by one, not compared
 const searchPage = () => h("a", { href: "./" }, "search page");
 
 /** Every bucket with its begin and end, as the charts want them. */
@@ -165,7 +166,7 @@ function shared(duels) {
     number("p", sure),
     text("Winner", (row) => (row.winner ? row[row.winner] : "not sure yet")),
   ];
-  const title = "all clicks for the second (-1) … all for the first (1)";
+  const title = "-1: all clicks for the second, 1: the first";
   return [
     h("h3", {}, "On shared pages"),
     chart("Preferences in duels", specs.intervals("preference", "name", title, rows.length), columns, rows),
@@ -198,6 +199,7 @@ export function generations({ indexes }, { versions }, { releases }) {
     text("Analyzer", (row) => row.analyzer),
     text("Encoder", (row) => row.encoder ?? "none: words only"),
   ];
+  if (indexes.some((row) => row.problem)) held.push(text("Problem", (row) => row.problem ?? "–", "long"));
   const activated = [
     text("What", (row) => `${row.kind} ${row.name}`),
     text("Which", (row) => row.target),
@@ -213,9 +215,9 @@ export function generations({ indexes }, { versions }, { releases }) {
     text("Last", (row) => when(row.last)),
   ];
   return [
-    table("Indexes", held, indexes),
-    ...(releases.length ? [h("h3", {}, "Activated"), table("Activated", activated, releases)] : []),
-    ...(versions.length ? [h("h3", {}, "Answered in this period"), table("Versions that answered", served, versions)] : []),
+    table("Indexes", held, indexes, LIST),
+    ...(releases.length ? [h("h3", {}, "Activated"), table("Activated", activated, releases, LIST)] : []),
+    ...(versions.length ? [h("h3", {}, "Answered in this period"), table("Versions that answered", served, versions, LIST)] : []),
   ];
 }
 
@@ -228,11 +230,12 @@ export function jobs(answer) {
     text("Progress", progress, "long"),
     text("Created", (row) => when(row.created)),
   ];
-  return [table("Jobs", columns, answer.jobs)];
+  return [table("Jobs", columns, answer.jobs, LIST)];
 }
 
 /** How far a job is, with the time that is left where somebody knows; what went wrong where it failed. */
-function progress({ id, progress: now, problem }) {
+function progress({ id, progress: now, problem, unread }) {
+  if (unread.length) return `This version cannot read all of it. ${unread.join(". ")}.`;
   if (problem) return `${problem.message} ${problem.advice}`;
   if (!now) return "–";
   if (!now.total) return `${now.stage}: ${now.done.toLocaleString("en")}`;
@@ -251,5 +254,5 @@ export function errors({ since, errors: found }) {
     text("What", (row) => row.message, "long"),
     text("Request", (row) => row.request_id ?? ""),
   ];
-  return [table("Recent errors", columns, found), h("p", { class: "quiet-text" }, `Of this process, since ${when(since)}.`)];
+  return [table("Recent errors", columns, found, LIST), h("p", { class: "quiet-text" }, `Of this process, since ${when(since)}.`)];
 }

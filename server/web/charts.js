@@ -5,6 +5,7 @@ import { h } from "./dom.js";
 
 const LIBRARY = "vendor/vega.js";
 const HEIGHT = 210;
+const COLOURS = 6; // --chart-1 and so on, in style.css
 
 let library = null;
 
@@ -48,8 +49,8 @@ function config() {
       labelColor: muted, titleColor: muted, gridColor: line, domainColor: line, tickColor: line,
       labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal", labelOverlap: "greedy", labelSeparation: 14,
     },
-    legend: { labelColor: ink, titleColor: muted, labelFontSize: 12, orient: "top", title: null, symbolType: "square" },
-    range: { category: [1, 2, 3, 4, 5, 6].map((n) => colour(`--chart-${n}`)) },
+    legend: { disable: true }, // the page has one
+    range: { category: Array.from({ length: COLOURS }, (_, n) => colour(`--chart-${n + 1}`)) },
     mark: { color: colour("--chart-1"), tooltip: true },
     line: { strokeWidth: 2 },
     point: { filled: true, size: 40 },
@@ -88,22 +89,50 @@ export function release(part) {
   }
 }
 
-/** A table: `columns` are {name, text(row), kind}, where kind is null, "number" or "long" (text that may wrap). */
-export function table(caption, columns, rows) {
-  const head = columns.map(({ name, kind }) => h("th", { scope: "col", class: kind }, name));
-  const cell = (row, { text, kind }, place) =>
-    h(place ? "td" : "th", { scope: place ? null : "row", class: kind }, text(row));
+/**
+ * A table: `columns` are {name, text(row), kind}, where kind is null, "number" or "long" (text that may wrap). It scrolls
+ * inside its card where that is too narrow; one that `stacks` shows each row as a list there instead.
+ */
+export function table(caption, columns, rows, { stacks = false } = {}) {
+  const role = (name) => (stacks ? name : null); // as a list it is still a table to those who hear it
+  const head = columns.map(({ name, kind }) => h("th", { scope: "col", class: kind, role: role("columnheader") }, name));
+  const cell = (row, { name, text, kind }, place) => {
+    const shared = { class: kind, data: stacks ? { name } : {} };
+    return place
+      ? h("td", { ...shared, role: role("cell") }, h("span", {}, text(row)))
+      : h("th", { ...shared, scope: "row", role: role("rowheader") }, h("span", {}, text(row)));
+  };
+  const line = (cells) => h("tr", { role: role("row") }, cells);
   return h(
     "div",
     { class: "scroll", tabindex: "0", role: "group", "aria-label": caption },
     h(
       "table",
-      {},
+      { class: stacks ? "stacks" : null, role: role("table") },
       h("caption", { class: "visually-hidden" }, caption),
-      h("thead", {}, h("tr", {}, head)),
-      h("tbody", {}, rows.map((row) => h("tr", {}, columns.map((column, place) => cell(row, column, place))))),
+      h("thead", { role: role("rowgroup") }, line(head)),
+      h("tbody", { role: role("rowgroup") }, rows.map((row) => line(columns.map((column, place) => cell(row, column, place))))),
     ),
   );
+}
+
+/** The values of a field as Vega orders them, with their places among the colours or dashes. */
+const values = (rows, { field, sort }) => {
+  const found = [...new Set(rows.map((row) => String(row[field])))];
+  return sort === null ? found : found.sort();
+};
+
+/** What colours and dashes mean. In words of the page, because those of a chart are cut where it is narrow. */
+function legend({ color, strokeDash }, rows) {
+  const entry = (kind, number, words) => {
+    const key = h("span", { class: `key ${kind}` });
+    key.style.setProperty("--key", `var(--chart-${(number % COLOURS) + 1})`); // as an attribute the policy forbids it
+    return h("li", {}, key, words);
+  };
+  const coloured = color ? values(rows, color).map((value, number) => entry("colour", number, value)) : [];
+  const dashed = strokeDash ? values(rows, strokeDash).map((value, number) => entry(number ? "dashed" : "line", 5, value)) : [];
+  const title = color?.title ? [h("li", { class: "legend-title" }, `${color.title}:`)] : [];
+  return h("ul", { class: "legend" }, title, coloured, dashed);
 }
 
 /**
@@ -118,6 +147,7 @@ export function chart(label, spec, columns, rows, { numbers = true } = {}) {
   return h(
     "figure",
     { "aria-label": label },
+    spec.encoding.color && legend(spec.encoding, rows),
     container,
     numbers && h("details", { class: "numbers" }, h("summary", {}, "The numbers"), table(label, columns, rows)),
   );

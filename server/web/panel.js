@@ -59,6 +59,12 @@ function drawTrail(section, trail, titles) {
   section.querySelector("#rounds-part").hidden = trail.length < 2;
 }
 
+/** What a click model made of documents that were seen and left alone: nobody said it, so it is no mark of a document. */
+function passedOver({ feedback }) {
+  const skipped = feedback.filter(({ kind }) => kind === "skipped").length;
+  return skipped ? [["Passed over", `${count(skipped, "document")}, by the click model`]] : [];
+}
+
 /** Draw how the newest answer was made into the definition list. */
 export function drawAbout(list, answer) {
   const { total, ...stages } = answer.timings_ms;
@@ -67,6 +73,7 @@ export function drawAbout(list, answer) {
     ["Generation", answer.generation],
     ["Pipeline", `${answer.pipeline} (${answer.pipeline_version})`],
     ["Round", String(answer.round)],
+    ...passedOver(answer),
     ...Object.entries(stages).map(([stage, ms]) => [stage, milliseconds(ms)]),
     ["Total", milliseconds(total ?? 0)],
   ];

@@ -54,12 +54,22 @@ export const band = {
   ],
 };
 
+/** Whether the window is that of a phone, as in pages.css. */
+const narrow = () => matchMedia("(max-width: 600px)").matches;
+
 /** Differences with intervals about zero, one row each. */
 export const intervals = (field, name, title, rows) => ({
   height: 26 * rows,
-  encoding: { y: { field: name, type: "nominal", title: null, sort: null, axis: { labelLimit: 220 } } },
+  encoding: { y: { field: name, type: "nominal", title: null, sort: null, axis: { labelLimit: narrow() ? 120 : 220 } } },
   layer: [
-    { mark: { type: "rule", strokeWidth: 2 }, encoding: { x: measured("low", title, { axis: { format: ".3f" } }), x2: { field: "high" } } },
+    {
+      mark: { type: "rule", strokeWidth: 2 },
+      // The title ends where the axis ends: to its left there is room below the names.
+      encoding: {
+        x: measured("low", title, { scale: { padding: 8 }, axis: { format: ".3f", titleAnchor: "end", titleAlign: "right" } }),
+        x2: { field: "high" },
+      },
+    },
     { mark: { type: "point", size: 110, opacity: 1 }, encoding: { x: measured(field, title) } },
     { mark: { type: "rule", strokeDash: [3, 3] }, encoding: { x: { datum: 0, type: "quantitative" }, y: null } },
   ],
@@ -71,7 +81,7 @@ export const gains = {
   encoding: {
     x: { field: "place", type: "ordinal", title: "topics, by what they gain", axis: { labels: false, ticks: false } },
     y: measured("difference", "difference"),
-    color: { field: "better", type: "nominal", legend: { title: "better" } },
+    color: { field: "better", type: "nominal", title: "better" },
     tooltip: tooltip("topic", "query", { field: "difference", format: "+.3f" }),
   },
 };

@@ -155,6 +155,18 @@ def fits(page: Page) -> bool:
     return bool(page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"))
 
 
+def cut_in_cards(page: Page) -> list[str]:
+    """What reaches out of its card, where it cannot be scrolled to, also inside a chart."""
+    found: list[str] = page.evaluate(
+        """() => [...document.querySelectorAll("main section *")].filter((node) => {
+          const card = node.closest("section").getBoundingClientRect(), own = node.getBoundingClientRect();
+          const seen = own.width > 1 && !node.closest(".scroll");
+          return seen && (own.right > card.right + 0.5 || own.left < card.left - 0.5);
+        }).map((node) => node.outerHTML.slice(0, 200))"""
+    )
+    return found
+
+
 def faults(page: Page) -> list[str]:
     """What axe-core complains about: the rules of WCAG 2.2 A and AA, and best practice."""
     page.evaluate(AXE_SCRIPT)

@@ -6,7 +6,7 @@ import re
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.server.web.browsing import Opener, hit, ids, mark, reranked
 
@@ -159,3 +159,29 @@ def test_leaving_the_page_while_reading_is_a_click_too(visit: Opener, address: s
     rounds = (page.request.post(f"{address}/v1/search", data=again).json()["feedback"] for _ in range(500))
     (known,) = next(filter(None, rounds))
     assert (known["kind"], known["document"]) == ("click", document)
+
+
+def test_what_a_click_model_makes_of_documents_passed_over_is_no_mark_of_the_searchers(visit: Opener) -> None:
+    page, _ = visit("python")
+    opened, *passed = ids(page)[:3][::-1]
+
+    def with_click_model(route: Route) -> None:
+        answer = route.fetch().json()
+        if answer["round"] > 1:
+            answer["feedback"] += [
+                {"document": name, "kind": "skipped", "relevance": 0.1, "weight": 0.3} for name in passed
+            ]
+        route.fulfill(json=answer)
+
+    page.route("**/v1/search", with_click_model)
+    with reranked(page):
+        hit(page, opened).locator(".title").click()
+        page.keyboard.press("Escape")
+    expect(page.locator("#marks .mark")).to_have_count(1)
+    expect(hit(page, opened)).to_have_attribute("data-mark", "click")
+    for name in passed:
+        expect(hit(page, name)).to_have_attribute("data-mark", "none")
+    page.locator("#about summary").click()
+    expect(page.locator("#about dl")).to_contain_text(re.compile(r"Passed over\s*2 documents, by the click model"))
+    page.reload()
+    expect(page.locator("#marks .mark")).to_have_count(1)

@@ -11,7 +11,7 @@ from server.schemas import Answer
 from server.schemas_catalog import ArmInfo, DuelInfo, ExperimentInfo, ExperimentsAnswer, InterleavingAnswer
 from server.schemas_jobs import JobAnswer, JobProblem, JobProgress, JobsAnswer
 from server.schemas_operation import ReleaseInfo, ReleasesAnswer
-from tests.server.web.browsing import Opener, faults, fits
+from tests.server.web.browsing import Opener, cut_in_cards, faults, fits
 
 pytestmark = pytest.mark.browser
 CHARTS = ["searches", "latency", "quality", "feedback", "ranks", "propensity"]
@@ -151,3 +151,55 @@ def test_it_is_accessible_and_fits_a_phone(visit: Opener, scheme: str) -> None:
         summary.click()
     assert fits(page)
     assert faults(page) == []
+
+
+LONG = [f"a-pipeline-with-a-rather-long-name-{number}" for number in range(8)]
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (360, "dark"), (1280, "light")])
+def test_nothing_is_cut_by_the_edge_of_its_card(visit: Opener, width: int, scheme: str) -> None:
+    page, _ = visit(width=width, color_scheme=scheme)
+    for path, answer in ANSWERS.items():
+        answers(page, path, answer)
+    traffic = page.request.get(f"{page.url}v1/operation/traffic").json()
+    for number, row in enumerate(traffic["searches"]):
+        row["pipeline"] = LONG[number % len(LONG)]
+    page.route("**/v1/operation/traffic*", lambda route: route.fulfill(json=traffic))
+    page.goto(f"{page.url}operate")
+    drawn(page)
+    for chart in page.locator("#experiments .chart").all():
+        chart.evaluate("node => node.scrollIntoView()")
+        expect(chart.locator("svg .mark-symbol path")).to_have_count(1)
+    assert cut_in_cards(page) == []
+    for name in ("searches", "latency"):
+        words = page.locator(f"#{name} .legend li")
+        assert words.all_inner_texts()[: len(LONG)] == LONG
+        assert page.locator(f"#{name} .legend").evaluate("node => node.scrollWidth <= node.clientWidth")
+    assert page.locator("#latency .legend li").all_inner_texts()[len(LONG) :] == ["median", "95%"]
+    keys = page.locator("#searches .key").evaluate_all("all => all.map((key) => getComputedStyle(key).backgroundColor)")
+    bars = page.locator("#searches svg [aria-roledescription=bar]").evaluate_all(
+        "all => all.map((bar) => [bar.getAttribute('aria-label'), getComputedStyle(bar).fill])"
+    )
+    assert len(bars) > len(LONG)
+    assert all(keys[LONG.index(str(re.search(r"pipeline: ([\w-]+)", label)[1]))] == fill for label, fill in bars)
+    lists = page.locator("table.stacks")
+    expect(lists).to_have_count(4)
+    for one in lists.all():
+        assert one.evaluate("node => node.scrollWidth <= node.closest('.scroll').clientWidth")
+    stacked = width < 600
+    cell = page.locator("#jobs tbody td").first
+    assert cell.evaluate("node => getComputedStyle(node, '::before').content") == ('"Kind"' if stacked else "none")
+    assert (cell.bounding_box() or {})["width"] > 200 or not stacked
+    assert faults(page) == []
+
+
+def test_what_is_wrong_with_an_index_or_a_job_is_in_its_row(visit: Opener) -> None:
+    page, _ = visit()
+    indexes = page.request.get(f"{page.url}v1/indexes").json()
+    indexes["indexes"][0]["problem"] = "The directory /x is gone."
+    page.route("**/v1/indexes", lambda route: route.fulfill(json=indexes))
+    answers(page, "v1/jobs*", JobsAnswer(jobs=[job(1, unread=["job: no JSON object"])], next=None))
+    page.goto(f"{page.url}operate")
+    drawn(page)
+    expect(page.locator("#generations [aria-label=Indexes]")).to_contain_text("The directory /x is gone.")
+    expect(page.locator("#jobs tbody")).to_contain_text("This version cannot read all of it. job: no JSON object.")
