@@ -116,7 +116,7 @@ class Settings(BaseSettings):
     rate_limit: float | None = Field(
         default=None,
         gt=0,
-        description="requests a second that a key (without keys, an address) may send; none: no limit",
+        description="requests a second that a key (without keys, an address) may send to this process; none: no limit",
     )
     rate_burst: int | None = Field(
         default=None, ge=1, description="requests that may come at once before rate_limit counts; one second's worth"

@@ -46,6 +46,14 @@ def test_limits_count_by_key_and_without_a_valid_one_by_address(
         assert [ask("wrong"), ask("wrong too")] == [401, 429]
 
 
+def test_every_replica_counts_for_itself(make_service: MakeService, lexical_index: Index) -> None:
+    services = [make_service({"lexical": lexical_index}, auth="on", rate_limit=0.01, rate_burst=1) for _ in range(2)]
+    key = Keys(services[0].store).create("shared", ["read"])[1]
+    with client_of(services[0]) as one, client_of(services[1]) as other:
+        answers = [client.get("/v1/indexes", headers={"X-API-Key": key}) for client in (one, other, one, other)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429, 429]
+
+
 @pytest.mark.parametrize(
     ("client", "address"),
     [
