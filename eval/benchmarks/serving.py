@@ -121,7 +121,7 @@ def overhead(url: str, home: Path, words: list[str], requests: int) -> dict[str,
         text, liked = asked()
         pipeline.rank([Request(Query("q", text), Feedback.judged(liked), limit=1000)])
 
-    with ExitStack() as open_, asyncio.Runner() as runner:
+    with asyncio.Runner() as runner, ExitStack() as open_:
         light = open_.enter_context(client_of(url))
         heavy = open_.enter_context(httpx.Client(base_url=url, timeout=60, trust_env=False))
         clients: dict[str, Callable[[], tuple[float, dict[str, Any]]]] = {

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 
 from eval.benchmarks.kills import Acknowledged, _toll
-from eval.benchmarks.load import Mix, Seen
+from eval.benchmarks.load import Mix, Seen, timed
 from eval.benchmarks.serving import until
+from eval.benchmarks.wire import Wire
 
 
 def test_only_good_answers_count_and_only_in_time() -> None:
@@ -35,3 +37,35 @@ def test_a_mix_is_the_same_for_a_seed() -> None:
     first, second = (Mix(words, seed=3) for _ in range(2))
     for _, one, other in zip(range(20), first.acts(), second.acts(), strict=False):
         assert one.__qualname__ == other.__qualname__
+
+
+def test_a_connection_that_the_service_has_closed_while_it_was_idle_is_not_used_again() -> None:
+    opened: list[asyncio.StreamWriter] = []
+
+    async def service(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        opened.append(writer)
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+                await reader.readexactly(int(head.partition("content-length: ")[2].split()[0]))
+                writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{"hits":[]}')
+        except asyncio.IncompleteReadError:
+            writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(service, "127.0.0.1", 0)
+        client = Wire(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", 30.0)
+        for _ in range(2):
+            _, answer = await timed(client, {"query": "a"})
+            assert answer == {"hits": []}
+        assert len(opened) == 1  # it was kept
+        opened[0].close()
+        await opened[0].wait_closed()
+        [(kept, _)] = client._idle
+        assert await kept.read() == b""  # the news of it has come
+        await timed(client, {"query": "a"})
+        assert len(opened) == 2
+        client.close()
+        server.close()
+
+    asyncio.run(main())
