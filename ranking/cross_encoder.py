@@ -8,28 +8,23 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from index.errors import UnavailableError
 from index.types import Ranking
-from ranking.context import Context, Vectors
+from ranking.context import Context
 from ranking.contract import Request
-from ranking.feedback import FloatArray
-from ranking.heads import fitted, key_of, reordered, with_candidates
+from ranking.cross_encoder_head import PROBE, Head, Prior
+from ranking.heads import fitted, key_of, with_candidates
 from ranking.options import number
-from ranking.probe import Probe
 from ranking.vectors import Examples
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ranking.learning.adaptation import Adaptation, Support
+    from ranking.learning.adaptation import Adaptation
     from ranking.learning.delta import Delta
     from ranking.learning.engine import Engine
     from ranking.learning.pair import Pair
-
-PROBE = Probe()
-"""Where the prior that adapts comes from: its scale, its precision, its space."""
 
 Adapts: TypeAlias = Literal["none", "head", "biases", "norms", "lora", "all", "paper"]
 
@@ -150,7 +145,7 @@ class _Reading:
             return None
         return cut_of(self.how, self.engine.layers)
 
-    def _head(self, request: Request, candidates: Ranking) -> _Head:
+    def _head(self, request: Request, candidates: Ranking) -> Head:
         """What is to be read for one request: nothing where the query says nothing, for then no text answers it."""
         context, ranker = self.context, self.ranker
         given = zip(request.feedback.ids, request.feedback.weight, strict=True)
@@ -162,26 +157,26 @@ class _Reading:
         if cut:
             context.truncated += cut
         prior = self._prior(request, both)
-        return _Head(request, candidates, ids, feedback, dict(zip(both, pieces, strict=True)), prior)
+        return Head(request, candidates, ids, feedback, dict(zip(both, pieces, strict=True)), prior)
 
-    def _prior(self, request: Request, ids: Sequence[str]) -> _Prior:
+    def _prior(self, request: Request, ids: Sequence[str]) -> Prior:
         """What is added to the logits of documents; nothing where there is no prior to have."""
         context, kind, scale = self.context, self.ranker.prior, self.engine.model.scale
-        nothing = _Prior.of(ids, np.zeros(len(ids)))
+        nothing = Prior.of(ids, np.zeros(len(ids)))
         if kind == "none" or not ids or context.view.vectors is None:
             return nothing
         if kind == "dense":
             if not scale:
                 return nothing
             query = context.query_vectors([request.query], "raw")[0]
-            return _Prior.of(ids, scale * (context.vectors.take(ids, "raw") @ query))
+            return Prior.of(ids, scale * (context.vectors.take(ids, "raw") @ query))
         query = context.query_vectors([request.query], PROBE.space)[0].astype(np.float64)
         vectors = context.vectors.take(ids, PROBE.space)
         examples = Examples.of(request.feedback, context, PROBE.space)
         before, after = (PROBE.prior_scale * PROBE.prior_mean(query, some) for some in (examples.none(), examples))
-        return _Prior.of(ids, vectors @ before, vectors @ after, vectors)
+        return Prior.of(ids, vectors @ before, vectors @ after, vectors)
 
-    def _answers(self, head: _Head, states: Mapping[bytes, Tensor]) -> tuple[Ranking, Ranking]:
+    def _answers(self, head: Head, states: Mapping[bytes, Tensor]) -> tuple[Ranking, Ranking]:
         """Before and after, from the pooled vectors of the pairs by their keys."""
         if not head.ids:
             answer = head.request.answer(head.candidates)
@@ -204,7 +199,7 @@ class _Reading:
             self.context.degrade("model failed")
             return before, before
 
-    def _adapted_logits(self, head: _Head, states: Mapping[bytes, Tensor], delta: Delta) -> dict[bytes, float]:
+    def _adapted_logits(self, head: Head, states: Mapping[bytes, Tensor], delta: Delta) -> dict[bytes, float]:
         from ranking.learning.engine import remaining
 
         wanted = [pair for doc in head.ids for pair in head.pieces[doc]]
@@ -221,7 +216,7 @@ class _Reading:
         scores = self.engine.logits(pooled, delta).tolist()
         return dict(zip((pair.key for pair in pairs), scores, strict=True))
 
-    def _delta(self, head: _Head, best: dict[str, Pair]) -> Delta:
+    def _delta(self, head: Head, best: dict[str, Pair]) -> Delta:
         """The delta for this query and its feedback, remembered under all that decides it."""
         from ranking.learning.adaptation import adapt, warmer
 
@@ -241,66 +236,3 @@ class _Reading:
         if deltas.get(key) is delta:
             deltas.put(latest, delta)
         return delta
-
-
-@dataclass(frozen=True, slots=True)
-class _Head:
-    """What is read for one request: the head of its candidates and the feedback, as the pieces of their texts."""
-
-    request: Request
-    candidates: Ranking
-    ids: list[str]
-    feedback: list[str]
-    pieces: dict[str, list[Pair]]
-    prior: _Prior
-
-    @property
-    def pairs(self) -> list[Pair]:
-        return list({pair.key: pair for pieces in self.pieces.values() for pair in pieces}.values())
-
-    def ranking(self, logits: Mapping[bytes, float], prior: Mapping[str, float]) -> Ranking:
-        """The head by its best pieces and its prior, then the other candidates as they came, below."""
-        scores = {doc: max(logits[pair.key] for pair in self.pieces[doc]) + prior[doc] for doc in self.ids}
-        return reordered(self.request, self.candidates, scores)
-
-    def support(self, best: dict[str, Pair], how: Adaptation) -> Support:
-        from ranking.learning.adaptation import Support
-
-        feedback, prior = self.request.feedback, self.prior
-        row = {doc: i for i, doc in enumerate(feedback.ids)}
-        rows = [row[doc] for doc in self.feedback]
-        offset: FloatArray = np.array([prior.after[doc] for doc in self.feedback])
-        vectors = np.stack([prior.vectors[doc] for doc in self.feedback]) if prior.vectors and how.exact else None
-        pairs = [best[doc] for doc in self.feedback]
-        return Support(pairs, offset, feedback.relevance[rows], feedback.weight[rows], vectors, PROBE.precision)
-
-
-@dataclass(frozen=True, slots=True)
-class _Prior:
-    """What is added to the logits: without feedback, with it, and the vectors in which it is linear (none: it does not
-    adapt any further). By document."""
-
-    before: dict[str, float]
-    after: dict[str, float]
-    vectors: dict[str, Vectors]
-
-    @classmethod
-    def of(
-        cls,
-        ids: Sequence[str],
-        before: npt.NDArray[np.floating],
-        after: npt.NDArray[np.floating] | None = None,
-        vectors: Vectors | None = None,
-    ) -> _Prior:
-        plain = dict(zip(ids, before.tolist(), strict=True))
-        moved = plain if after is None else dict(zip(ids, after.tolist(), strict=True))
-        return cls(plain, moved, {} if vectors is None else dict(zip(ids, vectors, strict=True)))
-
-    def changed(self, delta: Delta) -> dict[str, float]:
-        """The prior after adaptation, for every document."""
-        from ranking.learning.adaptation import PRIOR
-
-        if PRIOR not in delta.tensors:
-            return self.after
-        change = delta.tensors[PRIOR].double().numpy()
-        return {doc: score + float(self.vectors[doc] @ change) for doc, score in self.after.items()}

@@ -11,7 +11,8 @@ import numpy as np
 from index.errors import InputError
 from index.once import Once
 from ranking.contract import Ranker
-from ranking.cross_encoder import PROBE, CrossEncoderRanker
+from ranking.cross_encoder import CrossEncoderRanker
+from ranking.cross_encoder_head import PROBE
 from ranking.feedback import Feedback, FloatArray
 from ranking.given import rank_texts, vector_cache
 from ranking.knn import Knn

@@ -2,7 +2,7 @@
 bear it.
 
 What rounding does to a ranking depends on the model, so it is seen and not assumed: before a model serves in anything
-coarser than fp32, it ranks a small sample in both. The outcome is remembered for the life of the process.
+coarser than fp32, it ranks a small sample in both. The outcome is kept (`ranking.learning.verdicts`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch
 
 from index.encoder_bert import native_bf16, workers
 from index.errors import InputError
+from ranking.learning import verdicts
 from ranking.learning.bert import Bert, Packed
 from ranking.learning.bf16 import Bf16Bert
 from ranking.learning.int8 import Int8Bert
@@ -71,19 +72,29 @@ def chosen(load: Load) -> CrossEncoder:
             if not isinstance(model.bert, Bert):
                 continue
             model = quantised(model)
-        key = (model.checksum, precision)
-        if key not in _seen:
-            _seen[key] = agreement(model, load(torch.float32))
-        if _seen[key].enough:
+        found = _agreement(model, precision, load)
+        if found.enough:
             return model
         _log.warning(
             "The model %s ranks otherwise in %s (Kendall's tau %.3f, nDCG@10 %.3f): it computes in fp32, more slowly.",
             model.name,
             precision,
-            _seen[key].tau,
-            _seen[key].ndcg,
+            found.tau,
+            found.ndcg,
         )
     return load(torch.float32)
+
+
+def _agreement(model: CrossEncoder, precision: Computed, load: Load) -> Agreement:
+    """The agreement with fp32 as it was seen before, in this process or another, or is seen now."""
+    key = (model.checksum, precision)
+    if key not in _seen:
+        about = verdicts.conditions(*key)
+        kept = verdicts.read(about)
+        _seen[key] = agreement(model, load(torch.float32)) if kept is None else Agreement(*kept)
+        if kept is None:
+            verdicts.write(about, _seen[key].tau, _seen[key].ndcg)
+    return _seen[key]
 
 
 def quantised(model: CrossEncoder) -> CrossEncoder:

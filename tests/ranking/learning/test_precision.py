@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
 from index.errors import InputError
-from ranking.learning import precision
+from ranking.learning import precision, verdicts
 from ranking.learning.cross_encoder import load_cross_encoder
 from ranking.learning.engine import Engine
 from ranking.learning.precision import Agreement, agreement, kendall_tau
@@ -22,8 +22,12 @@ from tests.ranking.learning.tiny import tiny_model, write_tiny
 
 
 @pytest.fixture(autouse=True)
-def nothing_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's cache folder, in which nothing was seen yet."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
     monkeypatch.setattr(precision, "_seen", {})
+    return folder
 
 
 def offering(monkeypatch: pytest.MonkeyPatch, *kinds: str) -> None:
@@ -49,6 +53,44 @@ def test_the_fastest_that_ranks_alike_is_taken_and_compared_once(
     other = write_tiny(tmp_path / "other", seed=1)
     load_cross_encoder(str(other))
     assert compared == [kind, kind]  # other weights are compared anew
+
+
+def test_the_next_process_knows_what_was_seen(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same for this model on this processor with this torch, and for nothing else."""
+    offering(monkeypatch, "bf16")
+    compared = agreeing(monkeypatch, Agreement(0.97, 1.0))
+    directory = str(write_tiny(tmp_path / "tiny"))
+
+    def started_again() -> str:
+        monkeypatch.setattr(precision, "_seen", {})
+        return load_cross_encoder(directory).computed_in
+
+    assert [started_again() for _ in range(3)] == ["fp32"] * 3
+    assert len(compared) == 1
+    monkeypatch.setattr(torch, "__version__", "99.0.0")
+    started_again()
+    monkeypatch.setattr(verdicts, "_processor", lambda: "another")
+    started_again()
+    assert len(compared) == 3
+    for number, content in enumerate((b"", b"[]", b"{}", b'{"tau": "x"}', b'{"tau": NaN, "ndcg": 1, "about": {}}'), 4):
+        for file in cache.rglob("*.json"):
+            file.write_bytes(content)
+        started_again()
+        assert len(compared) == number
+
+
+def test_without_a_cache_folder_it_is_compared_again(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offering(monkeypatch, "bf16")
+    compared = agreeing(monkeypatch, Agreement(0.99, 1.0))
+    directory = str(write_tiny(tmp_path / "tiny"))
+    (cache / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache / "file"))
+    for number in (1, 2):
+        monkeypatch.setattr(precision, "_seen", {})
+        assert load_cross_encoder(directory).computed_in == "bf16"
+        assert len(compared) == number
 
 
 @pytest.mark.parametrize("found", [Agreement(0.97, 1.0), Agreement(0.99, 0.99)])
