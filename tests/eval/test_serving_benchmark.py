@@ -66,6 +66,7 @@ def test_a_connection_that_the_service_has_closed_while_it_was_idle_is_not_used_
         await timed(client, {"query": "a"})
         assert len(opened) == 2
         client.close()
+        await opened[1].wait_closed()
         server.close()
 
     asyncio.run(main())
