@@ -20,7 +20,7 @@ class IndexInfo(Answer):
     fields: dict[str, str] = Field(description="what filters can use: field -> keyword, number or date")
     vectors: bool
     encoder: str | None
-    problem: str | None = Field(description="what is wrong with it, though it answers from what is open; or null")
+    problem: str | None = Field(default=None, description="what is wrong with it, though it answers from what is open")
 
 
 class PipelineInfo(Answer):
