@@ -45,6 +45,14 @@ def check_name(name: str) -> str:
     return name
 
 
+def check_folder(path: Path) -> Path:
+    """A folder to write to, there or not; InputError where there is a file in its place, or in that of one above it."""
+    there = next((part for part in (path, *path.parents) if part.exists()), None)
+    if there is not None and not there.is_dir():
+        raise InputError(f"{there} is a file.", "Name a folder, or a new one.")
+    return path
+
+
 def name_for(source: str) -> str:
     """A name for the index of a source: its last part without endings, or the id of an ir_datasets collection."""
     collection = source.removeprefix("irds:")

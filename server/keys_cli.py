@@ -34,7 +34,7 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make a key and show it, once: the store keeps its hash alone."""
-    with _keys(home, config) as keys:
+    with _keys(home, config, missing_ok=True) as keys:
         key, text = keys.create(name, scope or ["read", "feedback"], days)
     if as_json:
         typer.echo(json.dumps({"key": text, **_told(key)}))
@@ -71,15 +71,17 @@ def revoke(
 
 
 @contextmanager
-def _keys(home: Path | None, config: Path | None) -> Iterator[Keys]:
-    """The keys of the store that the service of these settings uses; made where it is missing."""
+def _keys(home: Path | None, config: Path | None, *, missing_ok: bool = False) -> Iterator[Keys]:
+    """The keys of the store that the service of these settings uses; with `missing_ok` it is made where it is missing:
+    the first key may be there before the service."""
     from contextlib import closing
 
     from server.configuration import load_settings
     from server.keys import Keys
     from server.store import Store
 
-    with closing(Store.open(load_settings({"home": home, "config": config}).store_address)) as store:
+    address = load_settings({"home": home, "config": config}).store_address
+    with closing(Store.open(address, missing_ok=missing_ok)) as store:
         yield Keys(store)
 
 

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from index.errors import ConflictError, InputError, NotFoundError, UnavailableError
+from index.places import check_folder
 from index.vectors import sync
 from ranking.clicks.joining import Joining, joined_pages, merged, read_rows
 from ranking.clicks.pages import Page, Pages
@@ -116,15 +117,13 @@ class LogWriter:
     """
 
     def __init__(self, path: str | Path, *, append: bool = False, group: int = GROUP, part: int = PART) -> None:
-        self.path = Path(path)
+        self.path = check_folder(Path(path))
         self.written = 0  # pages
         log = ClickLog(self.path)
         if not append and any(log.files(table) for table in _TABLES):
             raise ConflictError(
                 f"There is a click log at {path} already.", "Name another folder, or add to this one with --append."
             )
-        if self.path.is_file():
-            raise InputError(f"{path} is a file.", "Name a folder.")
         self._group, self._part, self._part_rows = group, part, 0
         self._number = len(log.files("impressions"))
         self._held: list[Pages] = []

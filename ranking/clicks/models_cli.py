@@ -61,24 +61,29 @@ def fit(
         Prior, typer.Option(help="Which documents share a prior: all, those equally exposed, or those of a query.")
     ] = Prior.auto,
     iterations: Annotated[int, typer.Option(min=1, help="At most so many passes of EM.")] = 100,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model that is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Fit a click model.
 
-    Prints how well it foresees pages that it has not seen; --model all compares every model.
+    Prints how well it foresees pages that it has not seen; --model all compares every model. The best comes first, by
+    conditional perplexity: of a click given those above it, 1 where all are foreseen.
     """
     from ranking.clicks.log import ClickLog
     from ranking.clicks.models.base import FitOptions
     from ranking.clicks.models.fitting import Fitting
-    from ranking.clicks.models.registry import MODELS, Fitted, new
+    from ranking.clicks.models.registry import MODELS, Fitted, check_out, new
 
     begun = Fitted.load(earlier) if earlier and model != ALL else None
     usual = begun.model.name if begun else "pbm"
     names = list(MODELS) if model == ALL else [new(model or usual).name]
     if len(names) > 1 and (out or earlier):
         raise InputError("Several models do not go into one folder.", "Name one with --model.")
-    if out is not None and out.exists() and not (out / "model.json").is_file() and any(out.iterdir()):
-        raise ConflictError(f"{out} is a folder with something else in it.", "Name another folder.")
+    if out is not None and check_out(out) and not overwrite and (earlier is None or not out.samefile(earlier)):
+        raise ConflictError(
+            f"There is a click model at {out} already.",
+            "Name another folder, replace it with --overwrite, or go on from it with --continue.",
+        )
     fitting = Fitting(ClickLog.open(log), ClickLog.open(test) if test else None, split.value)
     options = FitOptions(iterations=iterations, prior=prior.value, decay=decay)
     outcomes = [fitting.run(name, options, begun) for name in names]
@@ -91,7 +96,7 @@ def fit(
 
 
 def table(outcomes: list[Outcome]) -> list[str]:
-    """The models, best conditional perplexity first."""
+    """The models, the best (of the least conditional perplexity) first."""
     lines = [f"{'model':<14}{'log-likelihood':>15}{'perplexity':>12}{'conditional':>13}{'passes':>8}{'seconds':>9}"]
     for outcome in sorted(outcomes, key=lambda outcome: outcome.foresight.conditional_perplexity):
         found = outcome.foresight
@@ -99,4 +104,5 @@ def table(outcomes: list[Outcome]) -> list[str]:
             f"{outcome.fitted.model.name:<14}{found.log_likelihood:>15.4f}{found.perplexity:>12.4f}"
             f"{found.conditional_perplexity:>13.4f}{outcome.iterations:>8}{outcome.seconds:>9.2f}"
         )
-    return [*lines, f"measured on {outcomes[0].foresight.pages:,.0f} pages that no model was fitted to"]
+    order = "; best first, by conditional perplexity (less is better)" if len(outcomes) > 1 else ""
+    return [*lines, f"measured on {outcomes[0].foresight.pages:,.0f} pages that no model was fitted to{order}"]

@@ -27,6 +27,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from index.errors import ConflictError
+from index.places import check_folder
 from ranking.jobs.job import Done, Job, Part, Summary
 from ranking.jobs.storage import Place, parquet_bytes
 
@@ -140,13 +141,13 @@ class Output:
     def locked(self) -> Iterator[None]:
         """Keep other runs out while this one lasts. Objects elsewhere have no locks: there it is the caller's care.
 
-        Raises ConflictError where another run is at work.
+        Raises ConflictError where another run is at work, InputError where the place is a file.
         """
         folder = self.place.local
         if folder is None:
             yield
             return
-        folder.mkdir(parents=True, exist_ok=True)
+        check_folder(folder).mkdir(parents=True, exist_ok=True)
         handle = os.open(folder / "_lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
             try:

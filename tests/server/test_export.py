@@ -174,5 +174,9 @@ def test_what_does_not_fit_is_one_line_with_a_mend(
         assert cli.run(["export", str(tmp_path / "log"), *arguments]) == 2
         assert message in capsys.readouterr().err
     assert not (tmp_path / "nowhere").exists()
+    (tmp_path / "file").touch()
+    for log in (tmp_path / "file", tmp_path / "file" / "log"):
+        assert cli.run(["export", str(log), "--home", str(home)]) == 2
+        assert "file is a file. Name a folder" in capsys.readouterr().err
     assert cli.run(["export", str(tmp_path / "log"), "--home", str(home), "--since", "2026-01-01"]) == 0
     assert ClickLog.open(tmp_path / "log").count("impressions") == 0

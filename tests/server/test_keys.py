@@ -136,14 +136,20 @@ def test_no_key_is_good_while_the_store_cannot_say() -> None:
 
 
 def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    home = ["--home", str(tmp_path)]
+    home = ["--home", str(tmp_path / "new")]
 
     def run(*arguments: str) -> tuple[int, str, str]:
         code = cli.run(["keys", *arguments, *home])
         said = capsys.readouterr()
         return code, said.out, said.err
 
+    for command in (["list"], ["revoke", "abc"]):  # a mistyped --home makes nothing
+        code, _, problem = run(*command)
+        assert (code, f"no store at {tmp_path / 'new' / 'store.db'}" in problem) == (2, True)
+    assert not (tmp_path / "new").exists()
+    Store.open(f"sqlite:///{tmp_path}/new/store.db").close()
     assert run("list") == (0, "There is no key. 'clickwise keys create' makes one.\n", "")
+    (tmp_path / "new" / "store.db").unlink()  # the first key may be there before the service
     code, text, told = run("create", "the shop")
     assert code == 0
     assert text.startswith("cw_")

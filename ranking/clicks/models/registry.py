@@ -18,7 +18,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from index.errors import InputError, NotFoundError
+from index.errors import ConflictError, InputError, NotFoundError
+from index.places import check_folder
 from ranking.clicks.durable import write_durably
 from ranking.clicks.models.base import ClickModel
 from ranking.clicks.models.cascade import Cascade
@@ -113,6 +114,17 @@ class Fitted:
             raise InputError(f"The click model at {path} is damaged: {error}.", "Fit it again.") from error
         facts = {name: value for name, value in about.items() if name not in ("model", "format", "files")}
         return cls(model, numbered, facts)
+
+
+def check_out(path: Path) -> bool:
+    """Whether there is a click model in this folder. Raises InputError where it is a file, ConflictError where it holds
+    anything but a model."""
+    check_folder(path)
+    if (path / MODEL).is_file():
+        return True
+    if path.exists() and any(path.iterdir()):
+        raise ConflictError(f"{path} is a folder with something else in it.", "Name another folder.")
+    return False
 
 
 def new(name: str) -> ClickModel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias, get_args
 
@@ -81,7 +82,16 @@ def estimate(log: Sessions | Iterable[Batch], method: Method = "auto", options: 
     read = _Reading(chosen)
     for batch in [log] if isinstance(log, Sessions) else log:
         read.add(*(batch if isinstance(batch, tuple) else (batch, None)))
-    counts = read.tally.counts()
+    try:
+        return _estimated(read, method)
+    except NotIdentifiedError as error:
+        if most := _most(read, method):
+            error.advice = f"{error.advice.removesuffix('.')}, or ask for the first {most} ranks (--ranks {most})."
+        raise
+
+
+def _estimated(read: _Reading, method: Method) -> Propensities:
+    chosen, counts = read.options, read.tally.counts()
     used = read.best() if method == "auto" else method
     surfaces = {code: name for code, name in enumerate(counts.surfaces) if counts.pages[code] > 0}
     if not chosen.by_surface or len(surfaces) == 1:
@@ -95,6 +105,21 @@ def estimate(log: Sessions | Iterable[Batch], method: Method = "auto", options: 
                 error.message = f"{name}: {error.message}"
             raise
     return Propensities(used, tuple(curves), chosen.confidence)
+
+
+def _most(read: _Reading, method: Method) -> int:
+    """How many of the first ranks, fewer than were asked for, have a curve: tried, as whatever connects two of them may
+    be at a rank below. 0 where there are not even two."""
+    ranks = read.tally.counts().ranks
+    tried = copy(read)
+    for most in range(min(read.options.ranks or ranks, ranks) - 1, 1, -1):
+        tried.options = replace(read.options, ranks=most, resamples=0)
+        try:
+            _estimated(tried, method)
+        except InputError:
+            continue
+        return most
+    return 0
 
 
 class _Reading:
@@ -203,17 +228,16 @@ def _whole(theta: Floats, ranks: int, method: str) -> Floats:
     found = _padded(theta, ranks)
     unknown = np.flatnonzero(~np.isfinite(found)) + 1
     if len(unknown):
-        first = int(unknown[0]) - 1
         raise NotIdentifiedError(
             f"No propensities: by the method {method} the log says nothing about rank {spans(unknown.tolist())}.",
-            f"Ask for the first {first} ranks, or log more." if first > 1 else "Log more, or use another method.",
+            "Log more, or use another method.",
         )
     silent = np.flatnonzero(found <= 1e-5) + 1
     if len(silent):
         raise NotIdentifiedError(
             f"No propensities: there is no click to compare at rank {spans(silent.tolist())}, and a propensity of 0 "
             "weighs nothing.",
-            f"Ask for the first {int(silent[0]) - 1} ranks, or log more." if silent[0] > 2 else "Log more.",
+            "Log more.",
         )
     return found
 

@@ -55,22 +55,24 @@ class Report:
 
     @property
     def identified(self) -> int:
-        """How many ranks, from the first without a gap, are connected with each other."""
-        first = set(self.informed[0]) if self.informed and self.informed[0][0] == 1 else set()
-        return next((rank - 1 for rank in range(1, self.ranks + 2) if rank not in first), 0)
+        """How many of the first ranks, as many as can be, are connected with each other without help of the others."""
 
-    def require(self, ranks: int | None = None) -> None:
-        """Raises NotIdentifiedError unless the first `ranks` (all, left out) are connected with each other."""
-        wanted = self.ranks if ranks is None else min(ranks, self.ranks)
+        def alone(ranks: int) -> bool:
+            return bool((components(self.clicked[:ranks, :ranks] > 0) == 0).all()) and bool(self.shown[:ranks].all())
+
+        return next((ranks for ranks in range(self.ranks, 0, -1) if alone(ranks)), 0)
+
+    def require(self) -> None:
+        """Raises NotIdentifiedError unless all ranks are connected with each other."""
         for parts, through in ((self.components, "was shown at both"), (self.informed, "was clicked at one and shown")):
             first = set(parts[0]) if parts and parts[0][0] == 1 else {1}
-            missing = [rank for rank in range(1, wanted + 1) if rank not in first]
+            missing = [rank for rank in range(1, self.ranks + 1) if rank not in first]
             if missing:
                 tail = "" if through.endswith("both") else " at the other"
                 raise NotIdentifiedError(
                     f"No propensities: nothing connects rank {spans(missing)} with rank 1, as no document of one query "
                     f"{through}{tail}.",
-                    f"{REMEDY}{f', or ask for the first {self.identified} ranks' if self.identified > 1 else ''}.",
+                    f"{REMEDY}.",
                 )
 
     def lines(self) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from index.errors import ConflictError
 from ranking.clicks.cli import app
 from ranking.clicks.log import ClickLog
 from ranking.clicks.models.base import FitOptions
@@ -60,6 +61,7 @@ def test_all_models_stand_in_one_table(tmp_path: Path) -> None:
     figures = [float(line.split()[3]) for line in lines[1:-1]]
     assert figures == sorted(figures)
     assert lines[-1].startswith("measured on 12 pages")
+    assert lines[-1].endswith("best first, by conditional perplexity (less is better)")
 
 
 def test_a_fit_goes_on_with_another_log(tmp_path: Path) -> None:
@@ -71,6 +73,19 @@ def test_a_fit_goes_on_with_another_log(tmp_path: Path) -> None:
         run(log(tmp_path / "three", seed=2), "--model", "dbn", "--continue", tmp_path / "model")
 
 
+def test_a_model_that_is_there_is_replaced_only_when_asked(tmp_path: Path) -> None:
+    some, model = log(tmp_path / "log", 60), tmp_path / "model"
+    run(some, "--out", model)
+    before = {file.name: file.read_bytes() for file in model.iterdir()}
+    run(log(tmp_path / "more", 60, seed=1), "--continue", model, "--out", tmp_path / "next")
+    for earlier in ((), ("--continue", tmp_path / "next")):
+        with pytest.raises(ConflictError, match=r"There is a click model at .*--overwrite"):
+            run(some, "--model", "pbm", *earlier, "--out", model)
+    assert {file.name: file.read_bytes() for file in model.iterdir()} == before
+    run(some, "--model", "dbn", "--out", model, "--overwrite")
+    assert Fitted.load(model).model.name == "dbn"
+
+
 def test_a_log_of_its_own_is_measured_whole(tmp_path: Path) -> None:
     found = run(log(tmp_path / "log"), "--test", log(tmp_path / "test", 50, seed=1), "--json")
     assert json.loads(found)["models"][0]["pages"] == 50
@@ -78,10 +93,13 @@ def test_a_log_of_its_own_is_measured_whole(tmp_path: Path) -> None:
 
 def test_what_cannot_be_fitted_says_so(tmp_path: Path) -> None:
     some = log(tmp_path / "log", 20)
+    (tmp_path / "file").touch()
     for arguments, message in (
         ((some, "--model", "pmb"), "no click model"),
         ((some, "--model", "all", "--out", tmp_path / "x"), "do not go into one folder"),
         ((some, "--out", some), "something else"),
+        ((some, "--out", tmp_path / "file"), "file is a file"),
+        ((some, "--out", tmp_path / "file" / "in"), "file is a file"),
         ((tmp_path / "nowhere",), "no click log"),
     ):
         with pytest.raises(Exception, match=message):

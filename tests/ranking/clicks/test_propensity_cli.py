@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,7 +19,7 @@ from typer.testing import CliRunner
 from index.errors import InputError
 from ranking.clicks.log import ClickLog
 from ranking.clicks.pages import Event, Page
-from ranking.clicks.propensity import METHODS, NotIdentifiedError, Options, Propensities, estimate
+from ranking.clicks.propensity import METHODS, NotIdentifiedError, Options, Propensities, estimate, identify
 from ranking.clicks.propensity.reading import batches
 from ranking.clicks.propensity.show import bars, draw, table
 from ranking.clicks.propensity_cli import How, _design, propensity
@@ -82,6 +84,47 @@ def test_a_log_that_cannot_tell_is_refused(tmp_path: Path) -> None:
     where = ClickLog.write(tmp_path / "log", pages(World(2, queries=10).one_ranker(300))).path
     result = call(where)
     assert isinstance(result.exception, NotIdentifiedError)
+
+
+def swaps(world: World, pages: int, *exchanged: tuple[int, int]) -> Sessions:
+    """Half of the pages of a query exchange two ranks (from 1), and its other half none; which two goes by the query:
+    so two exchanges never show one document at three ranks."""
+
+    def change(documents: npt.NDArray[np.int64], arm: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        orders = np.tile(np.arange(5), (len(exchanged), 1))
+        for order, (one, other) in zip(orders, exchanged, strict=True):
+            order[[one - 1, other - 1]] = order[[other - 1, one - 1]]
+        which = documents[:, 0] % len(exchanged)  # one ranker: the first document tells the query
+        moved = np.take_along_axis(documents, orders[which], axis=1)
+        return np.where(arm[:, None] == 1, moved, documents)
+
+    return world.exchanged(pages, change, ("a", "b"))
+
+
+@pytest.mark.parametrize("method", ["auto", "em"])
+def test_the_ranks_that_a_refusal_advises_have_a_curve(tmp_path: Path, method: str) -> None:
+    """Rank 3 is connected with rank 1 by rank 5 alone, and rank 4 by nothing: the first 3 would not do."""
+    log = swaps(World(5, queries=60), 6000, (1, 2), (1, 5), (3, 5))
+    where = ClickLog.write(tmp_path / "log", pages(log)).path
+    refusal = call(where, "--method", method, "--resamples", 0).exception
+    assert isinstance(refusal, NotIdentifiedError)
+    advised = re.search(r"\(--ranks (\d+)\)", refusal.advice)
+    assert advised
+    assert advised[1] == "2"
+    result = call(where, "--method", method, "--resamples", 0, "--ranks", advised[1])
+    assert result.exit_code == 0, result.output
+    for more in (3, 4):
+        assert isinstance(call(where, "--method", method, "--ranks", more).exception, NotIdentifiedError)
+    assert identify(log).identified == 2
+
+
+def test_no_ranks_are_advised_where_none_have_a_curve(tmp_path: Path) -> None:
+    """Ranks 1 and 2 are connected by rank 4 alone."""
+    log = swaps(World(6, queries=60), 4000, (1, 4), (2, 4))
+    refusal = call(ClickLog.write(tmp_path / "log", pages(log)).path).exception
+    assert isinstance(refusal, NotIdentifiedError)
+    assert "--ranks" not in refusal.advice
+    assert identify(log).identified == 1
 
 
 def test_logged_propensities_are_read_by_rank_and_missing_ones_are_not(tmp_path: Path) -> None:

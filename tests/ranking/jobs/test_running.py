@@ -134,6 +134,15 @@ def test_files_of_somebody_else_are_left_alone(lexical_index: Index, rows: Path,
     assert (tmp_path / "out" / "thesis.tex").read_text() == "years of work"
 
 
+def test_an_output_that_cannot_be_a_folder_is_told_so(lexical_index: Index, rows: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("mine")
+    for out in (tmp_path / "notes", tmp_path / "notes" / "in"):
+        for overwrite in (False, True):
+            with pytest.raises(InputError, match=r"notes is a file\. Name a folder"):
+                run(job_for(lexical_index, rows, out), overwrite=overwrite)
+    assert (tmp_path / "notes").read_text() == "mine"
+
+
 def test_rows_that_cannot_be_used_are_rejected_with_their_reasons(lexical_index: Index, tmp_path: Path) -> None:
     lines = [
         b'{"query_id": "good", "query": "coffee"}',
