@@ -76,6 +76,8 @@ def search(
     from ranking.feedback import Feedback
     from ranking.report import as_text, report
 
+    if not query.strip() and not relevant and not not_relevant:
+        raise InputError("The query is empty.", "Say what to search for, or which documents are relevant (--relevant).")
     asked = parse_filter(condition) if condition is not None else None
     place = place_of(context, index, home, config)
     opened = Index.open(place.index)

@@ -33,7 +33,8 @@ class Options:
 
     encoder, max_tokens: as in `index.encoder.load_encoder`; 0 tokens: all that the model reads. format, columns: of the
         corpus, as in `index.readers.read_documents`; a column is written NAME=COLUMN.
-    partitions: files of the output. A worker holds the vectors of one of them; it is fixed when the output is new.
+    partitions: files of the output, at most: one that no document falls into is not written. A worker holds the vectors
+        of one of them; it is fixed when the output is new.
     max_rejects: records that may be rejected, any number below 0.
     """
 
@@ -94,7 +95,8 @@ class EmbedPlan:
         return Embedding(output, self.options.encoder, self.options.max_tokens or None, self._checksum)
 
     def finish(self, output: Output, parts: Sequence[Part]) -> None:
-        pass
+        """Delete the files of partitions that have no documents any more."""
+        output.keep_only(parts)
 
     def _documents(self, partitions: Partitions) -> Iterator[Document]:
         options = self.options

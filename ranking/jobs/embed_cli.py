@@ -27,7 +27,7 @@ def embed(
         typer.Option(metavar="NAME=COLUMN", help="Where id, title or text comes from; repeatable."),
     ] = None,
     partitions: Annotated[
-        int, typer.Option(min=1, help="Files of the output; a worker holds the vectors of one in memory.")
+        int, typer.Option(min=1, help="Files of the output, at most; a worker holds the vectors of one in memory.")
     ] = 64,
     max_rejects: front.MaxRejects = -1,
     engine: front.EngineName = "local",

@@ -41,7 +41,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A stretch of the input, the unit of work and of resuming. `rows` it has, numbered from `first` in the input;
+    """A stretch of the input, the unit of work and of resuming. `rows` it has, after `first` others of the input;
     `source` says, in the words of its kind and as plain values, where they are."""
 
     number: int

@@ -71,6 +71,13 @@ class Output:
         self._mark(done.part).write(json.dumps(asdict(done)).encode())
         return done
 
+    def keep_only(self, parts: Sequence[Part]) -> None:
+        """Delete what came of other parts, of an earlier state of the input."""
+        names = {self.part(part.number).name for part in parts}
+        for file in self.place.files():
+            if file.name.startswith("part-") and file.name not in names:
+                file.delete()
+
     def done(self) -> dict[int, Done]:
         """The parts that are done, by number."""
         marks = [mark for mark in (self.place / "_done").files() if _shown(mark)]

@@ -45,13 +45,14 @@ class Partitions:
         self._hold(0, {"row": error.line, "problem": f"{error.path}:{error.line}: {error.reason}"})
 
     def parts(self) -> list[Part]:
-        """All partitions, also those that have no document (any more)."""
+        """The partitions that have documents; the first one where none has, so that there is a table."""
         found, first = [], 0
         for number, rows in enumerate(self.rows):
-            place = self._place(number)
-            found.append(Part(number, first, rows, {"root": place.root, "below": place.below} if rows else {}))
+            if rows:
+                place = self._place(number)
+                found.append(Part(number, first, rows, {"root": place.root, "below": place.below}))
             first += rows
-        return found
+        return found or [Part(0, 0, 0, {})]
 
     def _hold(self, number: int, row: dict[str, Any]) -> None:
         self._held[number].append(row)

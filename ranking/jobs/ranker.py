@@ -100,7 +100,9 @@ class Reranker:
         rejects: list[Reject] = []
         task = self.task
         table = read_part(part)
-        for row in rows_of(table, part.first, task.limits, exclude_feedback=task.exclude_feedback, limit=task.limit):
+        for row in rows_of(
+            table, part.first + 1, task.limits, exclude_feedback=task.exclude_feedback, limit=task.limit
+        ):
             checked = row if isinstance(row, Reject) else self._checked(row)
             (rejects if isinstance(checked, Reject) else rows).append(checked)  # type: ignore[arg-type]
         return rows, rejects

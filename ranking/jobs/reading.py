@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, count, groupby, islice
 from typing import Any, Final
 
@@ -94,12 +94,12 @@ def prepare(
     return parts
 
 
-def read_part(part: Part) -> pa.Table:
-    """The rows of a part."""
+def read_part(part: Part, columns: Collection[str] = ROWS.names) -> pa.Table:
+    """The rows of a part, or of them the columns of these names."""
     place = Place(part.source["root"], part.source["below"])
     with breaking_off(place):
         file = pq.ParquetFile(place.open(), pre_buffer=True)
-        wanted = [name for name in file.schema_arrow.names if name in ROWS.names or name in ALIASES]
+        wanted = [name for name in file.schema_arrow.names if ALIASES.get(name, name) in columns]
         return canonical(file.read_row_groups(list(part.source["groups"]), columns=wanted))
 
 
@@ -122,6 +122,15 @@ def _told(table: pa.Table, told: Told) -> pa.Table:
     ids, texts = lenient(table.column("query_id")), lenient(table.column("query"))
     column = [given or told.of(doc, text) for given, doc, text in zip(own, ids, texts, strict=True)]
     return table.set_column(table.column_names.index("feedback"), "feedback", pa.array(column, FEEDBACK))
+
+
+def query_ids(part: Part) -> list[str | None]:
+    """The ids of the queries of a part, in its order, as its rows will call them."""
+    column = read_part(part, ("query_id",)).column("query_id")
+    kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return lenient(column)
+    return [None if name is None else str(name) for name in column.to_pylist()]
 
 
 def lenient(column: Any) -> list[str | None]:

@@ -30,6 +30,7 @@ from ranking.jobs.rows import Limits, text_id
 from ranking.jobs.storage import Place
 from ranking.jobs.told import Told, feedback_fact, read_feedback
 from ranking.jobs.topics import read_topics
+from ranking.jobs.trec import check_ids, write_run
 from ranking.options import build, number
 from ranking.pipeline import Pipeline, PipelineSpec, Stage
 
@@ -49,7 +50,7 @@ class Options:
     limit: documents kept per query. stages: whether the scores of every stage are kept. exclude_feedback: leave the
         feedback documents out.
     part_rows: rows of a part. max_rejects: rows that may be rejected, any number below 0.
-    run: a path or URI for the rankings as a TREC run.
+    run: a path or URI for the rankings as a TREC run, for which query ids have to differ.
     """
 
     index: str = ""
@@ -123,6 +124,8 @@ class RerankPlan:
         kind, told = reading.kind_of(files, options.topics or None), self.told()
         whole = reading.whole_groups(files, options.part_rows) if kind == "parquet" and told is None else None
         parts = whole or reading.prepare(self.tables(kind, files, told), output.prepared(), advance, stop)
+        if options.run and not stop.is_set():
+            check_ids(parts)  # now, not when all is ranked
         if options.texts and not stop.is_set():
             self._index_texts(parts, output)
         return parts
@@ -157,8 +160,6 @@ class RerankPlan:
 
     def finish(self, output: Output, parts: Sequence[Part]) -> None:
         if self.options.run:
-            from ranking.jobs.trec import write_run
-
             write_run(output, parts, self.options.run, self.options.pipeline or "clickwise")
 
     @cached_property

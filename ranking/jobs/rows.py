@@ -59,8 +59,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row that can be ranked. `names` are what its documents are called outside, where that differs from their ids in
-    the index."""
+    """A row that can be ranked, with its number in the input, from 1. `names` are what its documents are called
+    outside, where that differs from their ids in the index."""
 
     number: int
     request: Request
@@ -69,7 +69,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A row that cannot be used: its number in the input, from 0, and why. `reason` is one of a few, `detail` tells."""
+    """A row that cannot be used: its number in the input, from 1, and why. `reason` is one of a few, `detail` tells."""
 
     row: int
     query_id: str | None
@@ -91,9 +91,8 @@ class Unusable(Exception):
 def rows_of(
     table: pa.Table, first: int, limits: Limits, *, exclude_feedback: bool, limit: int
 ) -> Iterator[Row | Reject]:
-    """The rows of a table with (some of) the columns of `ROWS`, numbered from `first`."""
-    for offset, values in enumerate(_values(table)):
-        number = first + offset
+    """The rows of a table with (some of) the columns of `ROWS`; the number of its first one is `first`."""
+    for number, values in enumerate(_values(table), first):
         if isinstance(values, Unusable):
             yield Reject(number, None, values.reason, values.detail)
             continue

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
+from index.errors import InputError
 from ranking.jobs.inputs import breaking_off
 from ranking.jobs.job import Part
 from ranking.jobs.output import Output
+from ranking.jobs.reading import query_ids
 from ranking.jobs.storage import Place, whole_stream
+
+
+def check_ids(parts: Iterable[Part]) -> None:
+    """Raise InputError where two rows have one query id, by which a run would have two rankings for it. All ids are
+    held in memory."""
+    rows: dict[str, int] = {}
+    for part in parts:
+        for row, name in enumerate(query_ids(part), part.first + 1):
+            before = rows.setdefault(_token(name or ""), row)
+            if name and before != row:
+                raise InputError(
+                    f"Rows {before:,} and {row:,} have the query_id {name!r}, and a TREC run has one ranking for each.",
+                    "Give them ids of their own, or write no run (--run).",
+                )
 
 
 def write_run(output: Output, parts: Sequence[Part], uri: str, tag: str) -> None:
     """Write all parts as one run, whole or not at all, a part at a time.
 
     Scores are strictly decreasing in single precision, so that all tools agree on ranks; white space in ids, which
-    separates columns, is percent-encoded.
+    separates columns, is percent-encoded. Errors: those of `check_ids`.
     """
+    check_ids(parts)
     with whole_stream(Place.at(uri)) as stream:
         for part in parts:
             place = output.part(part.number)

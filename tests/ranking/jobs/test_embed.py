@@ -64,6 +64,40 @@ def test_only_what_is_new_or_changed_is_embedded(tmp_path: Path) -> None:
         np.testing.assert_allclose(vector, after[name], atol=2e-3)
 
 
+def test_there_are_as_many_files_as_have_documents(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    some = {"a": "tea", "b": "wind"}
+    summary = run(embed(write(tmp_path / "corpus.jsonl", some), out, partitions=64))
+    files = {file.name: pq.read_table(file)["id"].to_pylist() for file in out.glob("part-*")}
+    assert (summary.parts, len(files)) == (2, 2)
+    (gone,) = [name for name, ids in files.items() if ids == ["a"]]
+    (kept,) = [name for name, ids in files.items() if ids == ["b"]]
+    del some["a"]
+    before = vectors(out)
+    summary = run(embed(write(tmp_path / "corpus.jsonl", some), out, partitions=64))
+    assert summary.counts == {"embedded": 0, "reused": 1}
+    assert [file.name for file in out.glob("part-*")] == [kept] != [gone]
+    assert (vectors(out)["b"] == before["b"]).all()
+    assert run(embed(write(tmp_path / "corpus.jsonl", {}), out, partitions=64)).rows == 0
+    assert vectors(out) == {}
+
+
+def test_an_output_with_a_file_for_every_partition_is_taken_up(tmp_path: Path) -> None:
+    """As earlier versions have written it: partitions without documents as tables without rows."""
+    out, corpus = tmp_path / "out", write(tmp_path / "corpus.jsonl", {"a": "tea"})
+    run(embed(corpus, out, partitions=8))
+    (file,) = out.glob("part-*")
+    for number in range(8):
+        if file.name != f"part-{number:05d}.parquet":
+            pq.write_table(pq.read_table(file).slice(0, 0), out / f"part-{number:05d}.parquet")
+    before = vectors(out)
+    assert list(before) == ["a"]
+    summary = run(embed(write(tmp_path / "corpus.jsonl", {"a": "tea", "b": "wind"}), out, partitions=8))
+    assert summary.counts == {"embedded": 1, "reused": 1}
+    assert len(list(out.glob("part-*"))) == 2
+    assert (vectors(out)["a"] == before["a"]).all()
+
+
 def test_another_model_is_no_continuation(tmp_path: Path) -> None:
     corpus = write(tmp_path / "corpus.jsonl", TEXTS)
     run(embed(corpus, tmp_path / "out"))

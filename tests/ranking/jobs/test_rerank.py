@@ -122,6 +122,23 @@ def test_a_trec_run_goes_in_and_out(lexical_index: Index, tmp_path: Path) -> Non
     assert (summary.rejected, reject["query_id"], reject["reason"]) == (1, "9", "unknown topic")
 
 
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_a_run_has_one_ranking_for_a_query(lexical_index: Index, tmp_path: Path, ending: str) -> None:
+    rows = [{"_id": name, "query": "coffee"} for name in (1, 2, 3, 2, 1)]
+    if ending == "jsonl":
+        write_rows(tmp_path / "rows.jsonl", rows)
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet", row_group_size=2)
+    options = {"pipeline": "bm25", "part_rows": 2, "limit": 3}
+    where = lexical_index, tmp_path / f"rows.{ending}", tmp_path / "out"
+    with pytest.raises(InputError, match="Rows 2 and 4 have the query_id '2'"):
+        run(rerank_job(*where, **options, run=str(tmp_path / "out.run")), overwrite=True)
+    assert not (tmp_path / "out.run").exists()
+    assert not list((tmp_path / "out").glob("part-*"))
+    run(rerank_job(*where, **options))  # rows may share an id where there is no run
+    assert pq.read_table(tmp_path / "out")["query_id"].to_pylist() == [i for i in "12321" for _ in range(3)]
+
+
 def test_feedback_of_judgements_and_of_a_click_log(real_index: Index, tmp_path: Path) -> None:
     (tmp_path / "q.qrels").write_text("a 0 coffee-05 2\na 0 sailing-01 0\n")
     shown = [f"coffee-{i:02d}" for i in range(10)]
@@ -208,7 +225,7 @@ def test_a_bad_byte_in_parquet_costs_its_row_only(lexical_index: Index, tmp_path
         rerank_job(lexical_index, tmp_path / "rows.parquet", tmp_path / "out", pipeline="bm25", part_rows=part_rows)
     )
     (reject,) = map(json.loads, (tmp_path / "out" / "_rejects.jsonl").read_text().splitlines())
-    assert (reject["row"], reject["reason"], summary.rejected) == (1, "bad UTF-8", 1)
+    assert (reject["row"], reject["reason"], summary.rejected) == (2, "bad UTF-8", 1)
     assert set(rankings(tmp_path / "out")) == {"1", "3"}
 
 

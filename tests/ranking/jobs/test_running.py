@@ -161,7 +161,7 @@ def test_rows_that_cannot_be_used_are_rejected_with_their_reasons(lexical_index:
     summary = run(job_for(lexical_index, tmp_path / "rows.jsonl", out))
     rejects = [json.loads(line) for line in (out / "_rejects.jsonl").read_text().splitlines()]
     assert summary.rejected == len(lines) - 1
-    assert [reject["row"] for reject in rejects] == list(range(1, len(lines)))
+    assert [reject["row"] for reject in rejects] == list(range(2, len(lines) + 1))
     assert [reject["reason"] for reject in rejects] == [
         "unknown document", "too long", "bad UTF-8", "bad UTF-8", "malformed", "malformed", "malformed", "bad filter",
         "malformed",
