@@ -105,11 +105,19 @@ class Pipeline:
 
     @property
     def version(self) -> str:
-        """A short hash of the specification and of the index generation: its manifest and what was learned on it."""
+        """A short hash of the specification and of the index generation."""
+        return _digest([self.spec.digest, *self._generation])[:12]
+
+    @property
+    def generation(self) -> str:
+        """A short hash of the index generation alone: its manifest and what was learned on it."""
+        return _digest(self._generation)[:12]
+
+    @property
+    def _generation(self) -> list[str]:
         vectors = self.index.view().vectors  # another process may have built a new generation
         kept = (vectors.metric, vectors.prior) if vectors else ()
-        learned = " ".join(part.digest for part in kept if part)
-        return _digest([self.spec.digest, self.index.manifest.digest, learned])[:12]
+        return [self.index.manifest.digest, " ".join(part.digest for part in kept if part)]
 
     def rank(self, requests: Sequence[Request], context: Context | None = None) -> list[Ranking]:
         """n requests to n rankings, in their order."""

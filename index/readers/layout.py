@@ -89,7 +89,7 @@ class Layout:
         if missing:
             raise InputError(
                 f"{path} has no column {' or '.join(missing)}; its columns are {', '.join(columns)}.",
-                "Say which columns hold what with a mapping such as id=docno text=body.",
+                "Say which columns hold what, as with --column id=docno --column text=body.",
             )
 
     def document(self, values: Mapping[str, object]) -> tuple[Document, bool]:

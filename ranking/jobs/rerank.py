@@ -179,7 +179,7 @@ class RerankPlan:
         index = pipeline.index
         return {
             "pipeline": f"{pipeline.name} ({pipeline.spec.digest[:12]})",
-            "index": f"{index.name} ({pipeline.version}, commit {index.view().commit})",
+            "index": f"{index.name} ({pipeline.generation}, commit {index.view().commit})",
         }
 
     def _texts_facts(self) -> dict[str, Any]:

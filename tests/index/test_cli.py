@@ -101,6 +101,14 @@ def test_build_takes_every_option_into_the_manifest(call: Any) -> None:
     assert manifest["fields"]["year"] == "number"
 
 
+def test_columns_that_are_not_found_can_be_named(call: Any, refused: Any, place: Path) -> None:
+    (place / "table.tsv").write_text("key\twords\nx\tsome words\n", encoding="utf-8")
+    refusal = refused("build", "table.tsv", "--encoder", "none")
+    assert "its columns are key, words. Say which columns hold what, as with --column id=docno" in refusal
+    flags = ["--column", "id=key", "--column", "text=words", "--encoder", "none", "--json"]
+    assert call("build", "table.tsv", *flags)["manifest"]["documents"] == 1
+
+
 def test_columns_are_mapped(call: Any, place: Path) -> None:
     (place / "table.tsv").write_text("docno\tbody\nx\tsome words\n", encoding="utf-8")
     flags = ["--column", "id=docno", "--column", "text=body", "--encoder", "none", "--json"]

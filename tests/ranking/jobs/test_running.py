@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 
 from index.errors import ConflictError, InputError
 from index.index import Index
+from index.types import Document
 from ranking.jobs import Done, InProcess, Job, Part, Report, Task, run
 from ranking.jobs.engine import Advance
 from ranking.jobs.running import TooManyRejects
@@ -89,12 +90,26 @@ def test_what_has_changed_is_named(lexical_index: Index, rows: Path, tmp_path: P
     run(job_for(lexical_index, rows, tmp_path / "out"))
     with pytest.raises(ConflictError, match=r"limit was 1000 and is 5\."):
         run(job_for(lexical_index, rows, tmp_path / "out", limit=5))
-    with pytest.raises(ConflictError, match=r"pipeline was bm25 \(\w+\) and is bm25-qe"):
+    with pytest.raises(ConflictError, match=r"something else: pipeline was bm25 \(\w+\) and is bm25-qe \(\w+\)\. Put"):
         run(job_for(lexical_index, rows, tmp_path / "out", pipeline="bm25-qe"))
     pq.write_table(pq.read_table(rows).slice(1), rows, row_group_size=10)
     with pytest.raises(ConflictError, match="input was 1 file of"):
         run(job_for(lexical_index, rows, tmp_path / "out"))
     assert run(job_for(lexical_index, rows, tmp_path / "out"), overwrite=True).rows == ROWS - 1
+
+
+def test_a_change_of_the_index_is_not_one_of_the_pipeline(
+    new_index: Callable[..., Index], rows: Path, tmp_path: Path
+) -> None:
+    index = new_index(vectors=False)
+    run(job_for(index, rows, tmp_path / "out"))
+    index.upsert([Document("coffee-00", "Tea", "No coffee at all.")])
+    changed = r"something else: index was own \((\w+), commit \d+\) and is own \(\1, commit \d+\)\. Put"
+    with pytest.raises(ConflictError, match=changed):
+        run(job_for(index, rows, tmp_path / "out"))
+    index = new_index(vectors=False, documents=[Document("coffee-00", "Tea", "Another index.")], overwrite=True)
+    with pytest.raises(ConflictError, match=r"something else: index was own \((\w+), commit \d+\) and is own \((?!\1)"):
+        run(job_for(index, rows, tmp_path / "out"))
 
 
 def test_a_stopped_job_says_so_and_goes_on(lexical_index: Index, rows: Path, tmp_path: Path) -> None:
