@@ -30,6 +30,24 @@ class People(StrEnum):
     cascade = "cascade"
 
 
+# Also of 'clickwise train clicks'.
+Debiased = Annotated[str, typer.Option(metavar="NAME", help="What auto compares with naive-listwise.")]
+Randomised = Annotated[
+    list[str],
+    typer.Option(metavar="ARM", help="An arm of the log whose pages were shuffled: for comparing; repeatable."),
+]
+ShuffledRanks = Annotated[
+    int | None, typer.Option(min=2, help="How many of the first ranks that arm shuffles. [default: all]")
+]
+PropensityFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="From 'clickwise clicks propensity --out'. [default: estimated by two-tower]"),
+]
+Epochs = Annotated[int, typer.Option(min=1, help="At most so many passes over the log.")]
+Patience = Annotated[int, typer.Option(min=1, help="Stop after so many passes without a better one.")]
+Clip = Annotated[float, typer.Option(min=1, help="Largest inverse propensity or ratio.")]
+
+
 def ltr(
     train: Annotated[
         Path, typer.Option(metavar="FILE", help="Features of (query, document) pairs, as an SVMrank file.")
@@ -46,20 +64,10 @@ def ltr(
             "unless --debiased wins on shuffled pages.",
         ),
     ] = "auto",
-    debiased: Annotated[str, typer.Option(metavar="NAME", help="What auto compares with naive-listwise.")] = "dla",
-    randomised: Annotated[
-        list[str],
-        typer.Option(metavar="ARM", help="An arm of the log whose pages were shuffled: for comparing; repeatable."),
-    ] = [],
-    shuffled_ranks: Annotated[
-        int | None, typer.Option(min=2, help="How many of the first ranks that arm shuffles. [default: all]")
-    ] = None,
-    propensities: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="From 'clickwise clicks propensity --out'. [default: estimated by two-tower]"
-        ),
-    ] = None,
+    debiased: Debiased = "dla",
+    randomised: Randomised = [],
+    shuffled_ranks: ShuffledRanks = None,
+    propensities: PropensityFile = None,
     test: Annotated[Path | None, typer.Option(metavar="FILE", help="Judged pairs, SVMrank: prints nDCG@10.")] = None,
     simulate: Annotated[
         People | None, typer.Option(help="Simulate the log from the grades in --train, instead of --log.")
@@ -67,11 +75,11 @@ def ltr(
     sessions: Annotated[int, typer.Option(min=1, help="Pages to simulate.")] = 10_000,
     scorer: Annotated[Scorer, typer.Option(help="A network with hidden layers, or a linear one.")] = Scorer.mlp,
     hidden: Annotated[str, typer.Option(metavar="N,N", help="Sizes of the hidden layers.")] = "64,32",
-    epochs: Annotated[int, typer.Option(min=1, help="At most so many passes over the log.")] = 60,
-    patience: Annotated[int, typer.Option(min=1, help="Stop after so many passes without a better one.")] = 10,
+    epochs: Epochs = 60,
+    patience: Patience = 10,
     batch: Annotated[int, typer.Option(min=1, help="Pages of one step.")] = 2048,
     rate: Annotated[float, typer.Option(min=1e-7, help="Learning rate.")] = 0.003,
-    clip: Annotated[float, typer.Option(min=1, help="Largest inverse propensity or ratio.")] = 10.0,
+    clip: Clip = 10.0,
     self_normalised: Annotated[
         bool, typer.Option("--self-normalised", help="Scale the weights of clicks to mean 1.")
     ] = False,

@@ -11,21 +11,19 @@ import os
 import signal
 import threading
 import traceback
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Final
 
-from index.errors import ClickwiseError, UnavailableError
+from index.errors import ClickwiseError
+from ranking.jobs.crew import LOOK, Crew
 from ranking.jobs.engine import Advance, Task
 from ranking.jobs.job import Done, Part
 from ranking.jobs.machine import share
 
-TRIES: Final = 3
-"""So many workers may die of one part, or in starting, before the job gives up."""
-_LOOK: Final = 0.2  # seconds between two looks at whether to stop
 _END: Final = 5.0  # seconds that a worker has to end by itself
 
 
@@ -39,13 +37,7 @@ class LocalEngine:
         self.workers, self.threads = chosen.workers, chosen.threads
 
     def run(self, task: Task, parts: Sequence[Part], advance: Advance, stop: threading.Event) -> Iterator[Done]:
-        crew = _Crew(task, deque(parts), min(self.workers, len(parts)), self.threads)
-        try:
-            while not stop.is_set() and (crew.waiting or crew.busy):
-                crew.employ()
-                yield from crew.heard(advance)
-        finally:
-            crew.dismiss()
+        return _Crew(task, deque(parts), min(self.workers, len(parts)), self.threads).work(advance, stop)
 
 
 @dataclass
@@ -59,20 +51,14 @@ class _Hand:
 
 
 @dataclass
-class _Crew:
-    task: Task
-    waiting: deque[Part]
-    size: int
-    threads: int
-    hands: list[_Hand] = field(default_factory=list)
-    deaths: Counter[int | None] = field(default_factory=Counter)
+class _Crew(Crew):
+    hands: list[_Hand] = field(default_factory=list, init=False)
 
     @property
     def busy(self) -> bool:
         return any(hand.part is not None for hand in self.hands)
 
     def employ(self) -> None:
-        """Start processes up to the number wanted, and give each that is ready a part."""
         wanted = min(self.size, len(self.waiting) + sum(hand.part is not None for hand in self.hands))
         while len(self.hands) < wanted:
             self.hands.append(self._start())
@@ -85,8 +71,7 @@ class _Crew:
                     return
 
     def heard(self, advance: Advance) -> Iterator[Done]:
-        """What workers have said within a moment."""
-        said = wait([hand.connection for hand in self.hands], timeout=_LOOK)
+        said = wait([hand.connection for hand in self.hands], timeout=LOOK)
         for hand in [hand for hand in self.hands if hand.connection in said]:
             try:
                 kind, value = hand.connection.recv()
@@ -132,22 +117,12 @@ class _Crew:
         return _Hand(process, ours)
 
     def _bury(self, hand: _Hand) -> None:
-        """A worker has died: its part goes back to the head of the queue."""
         self.hands.remove(hand)
         hand.connection.close()
         hand.process.join(_END)
         code = hand.process.exitcode
         hand.process.close()
-        number = hand.part.number if hand.part else None
-        self.deaths[number] += 1
-        if self.deaths[number] >= TRIES:
-            what = "Workers" if number is None else f"Workers on part {number}"
-            raise UnavailableError(
-                f"{what} have died {TRIES} times, the last with exit code {code}.",
-                "If memory ran out, use fewer workers (--workers) or smaller parts (--part-rows).",
-            )
-        if hand.part is not None:
-            self.waiting.appendleft(hand.part)
+        self.lost(hand.part, f"with exit code {code}")
 
 
 def _work(connection: Connection, task: Task, threads: int) -> None:

@@ -11,19 +11,18 @@ from __future__ import annotations
 import os
 import threading
 import traceback
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
-from index.errors import ClickwiseError, InputError, UnavailableError
+from index.errors import ClickwiseError, InputError
 from index.ray_cluster import connected
+from ranking.jobs.crew import LOOK, Crew
 from ranking.jobs.engine import Advance, Task, Worker
 from ranking.jobs.job import Done, Part
-from ranking.jobs.local import TRIES, use_threads
+from ranking.jobs.local import use_threads
 from ranking.jobs.machine import share
-
-_LOOK: Final = 0.2  # seconds between two looks at whether to stop
 
 
 class RayEngine:
@@ -54,13 +53,8 @@ class RayEngine:
         self.gpus = gpus
 
     def run(self, task: Task, parts: Sequence[Part], advance: Advance, stop: threading.Event) -> Iterator[Done]:
-        crew = _Crew(self._ray, task, deque(parts), min(self.workers, len(parts)), self.threads, self.gpus)
-        try:
-            while not stop.is_set() and (crew.waiting or crew.busy):
-                crew.employ()
-                yield from crew.heard(advance)
-        finally:
-            crew.dismiss()
+        size = min(self.workers, len(parts))
+        return _Crew(task, deque(parts), size, self.threads, self._ray, self.gpus).work(advance, stop)
 
 
 @dataclass
@@ -74,23 +68,17 @@ class _Hand:
 
 
 @dataclass
-class _Crew:
+class _Crew(Crew):
     ray: Any
-    task: Task
-    waiting: deque[Part]
-    size: int
-    threads: int
     gpus: int
-    hands: list[_Hand] = field(default_factory=list)
-    idle: list[_Hand] = field(default_factory=list)
-    deaths: Counter[int | None] = field(default_factory=Counter)
+    hands: list[_Hand] = field(default_factory=list, init=False)
+    idle: list[_Hand] = field(default_factory=list, init=False)
 
     @property
     def busy(self) -> bool:
         return any(hand.part is not None for hand in self.hands)
 
     def employ(self) -> None:
-        """Give idle workers a part each, and start actors up to the number wanted."""
         while self.idle and self.waiting:
             hand = self.idle.pop()
             hand.part = self.waiting.popleft()
@@ -101,14 +89,13 @@ class _Crew:
             self.hands.append(self._start())
 
     def heard(self, advance: Advance) -> Iterator[Done]:
-        """What workers have said within a moment."""
-        said, _ = self.ray.wait([hand.asked for hand in self.hands], timeout=_LOOK)
+        said, _ = self.ray.wait([hand.asked for hand in self.hands], timeout=LOOK)
         for hand in [hand for hand in self.hands if hand.asked in said]:
             self.hands.remove(hand)
             try:
                 kind, value = self.ray.get(hand.asked)
             except self.ray.exceptions.RayError as death:
-                self._bury(hand, death)
+                self.lost(hand.part, f"so: {type(death).__name__}", death)  # it, or its node
                 continue
             if kind == "refused":
                 error, message, advice = value
@@ -133,19 +120,6 @@ class _Crew:
         options = {"num_cpus": self.threads, "num_gpus": int(gpu), "scheduling_strategy": "SPREAD"}
         actor = self.ray.remote(_Actor).options(**options).remote(self.task, self.threads, gpu)
         return _Hand(actor, actor.open.remote(), gpu)
-
-    def _bury(self, hand: _Hand, death: Exception) -> None:
-        """A worker has died, or its node: its part goes back to the head of the queue."""
-        number = hand.part.number if hand.part else None
-        self.deaths[number] += 1
-        if self.deaths[number] >= TRIES:
-            what = "Workers" if number is None else f"Workers on part {number}"
-            raise UnavailableError(
-                f"{what} have died {TRIES} times, the last so: {type(death).__name__}.",
-                "If memory ran out, use fewer workers (--workers) or smaller parts (--part-rows).",
-            ) from death
-        if hand.part is not None:
-            self.waiting.appendleft(hand.part)
 
 
 class _Actor:

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from ranking.clicks.ltr_cli import Clip, Debiased, Epochs, Patience, PropensityFile, Randomised, ShuffledRanks
+
 app = typer.Typer()
 
 
@@ -26,28 +28,18 @@ def clicks(
             help="One of 'clickwise clicks ltr', or auto: naive, unless --debiased wins on shuffled pages.",
         ),
     ] = "auto",
-    debiased: Annotated[str, typer.Option(metavar="NAME", help="What auto compares with naive-listwise.")] = "dla",
-    randomised: Annotated[
-        list[str],
-        typer.Option(metavar="ARM", help="An arm of the log whose pages were shuffled: for comparing; repeatable."),
-    ] = [],
-    shuffled_ranks: Annotated[
-        int | None, typer.Option(min=2, help="How many of the first ranks that arm shuffles. [default: all]")
-    ] = None,
-    propensities: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="From 'clickwise clicks propensity --out'. [default: estimated by two-tower]"
-        ),
-    ] = None,
+    debiased: Debiased = "dla",
+    randomised: Randomised = [],
+    shuffled_ranks: ShuffledRanks = None,
+    propensities: PropensityFile = None,
     model: Annotated[
         str, typer.Option(help="The cross-encoder to begin from: a name, or the delta.safetensors of a training.")
     ] = "clickwise-minilm",
-    epochs: Annotated[int, typer.Option(min=1, help="At most so many passes over the log.")] = 3,
-    patience: Annotated[int, typer.Option(min=1, help="Stop after so many passes without a better one.")] = 2,
+    epochs: Epochs = 3,
+    patience: Patience = 2,
     batch: Annotated[int, typer.Option(min=1, help="Pages of one step; those of a query stand together.")] = 64,
     rate: Annotated[float, typer.Option(min=1e-9, help="Learning rate.")] = 1e-4,
-    clip: Annotated[float, typer.Option(min=1, help="Largest inverse propensity or ratio.")] = 10.0,
+    clip: Clip = 10.0,
     tokens: Annotated[int, typer.Option(help="How much of a query with its text is read.")] = 128,
     characters: Annotated[int, typer.Option(min=1, help="How much of a text is kept.")] = 1_200,
     threads: Annotated[int, typer.Option(min=0, help="Cores to compute on. [default: all]", show_default=False)] = 0,
