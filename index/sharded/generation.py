@@ -165,9 +165,11 @@ class ShardedChange:
             self._touched.add(number)
 
     def commit(self, fields: Mapping[str, FieldType]) -> None:
-        """Make the change visible and durable, one shard after the other. New fields become known to all of them."""
-        for number in sorted(self._touched) if fields == self.fields else range(len(self._shards)):
-            self._shards[number].commit(fields)
+        """Make the change visible and durable, one shard after the other. New fields become known to all of them, also
+        those of a change that was killed between two shards."""
+        for number, shard in enumerate(self._shards):
+            if number in self._touched or shard.fields != fields:
+                shard.commit(fields)
 
     def learn(self, metric: Metric | None) -> None:
         """Keep a learned metric with every shard and with the whole, or forget the one there is."""
