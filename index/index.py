@@ -16,14 +16,14 @@ import numpy.typing as npt
 
 from index import generations
 from index.encoder import Encoder
+from index.encoders import Encoders
 from index.errors import ConflictError, InputError, NotFoundError, UnavailableError
 from index.fields import check_fields, extend_schema
 from index.generation import LUCENE, Change, Generation, changing
 from index.generations import Current
 from index.lexical import LexicalQuery
-from index.manifest import EncoderInfo, Manifest
+from index.manifest import Manifest
 from index.metric import Metric
-from index.once import Once
 from index.prior import Prior
 from index.query_vectors import QueryVectors
 from index.sharded.generation import ShardedChange, ShardedGeneration, changing_shards
@@ -51,8 +51,7 @@ class Index:
     ) -> None:
         self.path = path
         self.name = path.name
-        self._given = encoder
-        self._encoders: Once[str, Encoder] = Once()  # by checksum: a generation may have been made with another model
+        self._encoders = Encoders(encoder)
         self._engine, self._patience = engine, patience
         self._lock = threading.RLock()
         self.asked = QueryVectors()  # what the encoder made of the queries asked last
@@ -214,18 +213,12 @@ class Index:
         Raises UnavailableError where the index has no vectors or the model cannot be loaded, ConflictError where the
         model of that name has other weights than the one that made the vectors.
         """
-        manifest = manifest or self.manifest
-        wanted = manifest.encoder
+        wanted = (manifest or self.manifest).encoder
         if wanted is None:
             raise UnavailableError(
                 f"The index {self.name!r} has no vectors.", "Use a pipeline without them, or rebuild it with --encoder."
             )
-        if self._given is not None:
-            return self._given  # checked when the generation was opened
-        loaded = self._encoders.get(wanted.checksum, lambda: _load(manifest, wanted))
-        for old in [key for key in self._encoders.made() if key != wanted.checksum][:-1]:
-            self._encoders.forget(old)  # that of the generation before is still asked for
-        return loaded
+        return self._encoders.of(wanted)
 
     def warm_up(self, queries: Sequence[str] = ("warm up", "a longer query about nothing in particular")) -> None:
         """Load the model and run a few searches, so that the first request does not pay for it."""
@@ -243,8 +236,7 @@ class Index:
 
     def _opened(self, current: Current) -> Generation | ShardedGeneration:
         manifest = Manifest.load(generations.generation_path(self.path, current.generation))
-        if self._given is not None:
-            _check_encoder(manifest, self._given)
+        self._encoders.check(manifest)
         if manifest.shards is None:
             return Generation(self.path, current, manifest)
         return ShardedGeneration(self.path, current, manifest, engine=self._engine, patience=self._patience)
@@ -265,7 +257,7 @@ class Index:
             self._generation.refresh(current)
         else:
             opened = self._opened(current)
-            if self._encoders.made() and opened.manifest.encoder:
+            if self._encoders.any_loaded() and opened.manifest.encoder:
                 self.encoder(opened.manifest)
             opened.warm_up()
             self._generation = opened  # views of the one before live on as long as somebody reads them
@@ -292,21 +284,3 @@ def chunks(documents: Iterable[Document]) -> Iterator[list[Document]]:
     source = iter(documents)
     while chunk := list(islice(source, CHUNK)):
         yield chunk
-
-
-def _load(manifest: Manifest, wanted: EncoderInfo) -> Encoder:
-    from index.encoder import load_encoder
-
-    loaded = load_encoder(wanted.name, max_tokens=wanted.max_tokens)
-    _check_encoder(manifest, loaded)
-    return loaded
-
-
-def _check_encoder(manifest: Manifest, encoder: Encoder) -> None:
-    wanted = manifest.encoder
-    if wanted is not None and (encoder.checksum, encoder.dimension) != (wanted.checksum, wanted.dimension):
-        raise ConflictError(
-            f"The index was made with the model {wanted.name} ({wanted.checksum[:12]}), not with {encoder.name} "
-            f"({encoder.checksum[:12]}).",
-            "Use that model, or rebuild the index with the new one.",
-        )
