@@ -13,9 +13,7 @@ turns where both are in one process. Prints one JSON object last:
     rss_ratio_1m_vs_10k  peak memory of a kNN job on --large rows (a million) to that on --small rows (ten thousand)
     embed_speedup        texts per second to those of SentenceTransformer.encode with its defaults
     embed_cosine         the lowest cosine of an embedding to the library's in fp32
-    scaling              the speed-up of a kNN job of a million rows by 1 to 64 workers of one core each, by a model of
-                         measured times (`model`): T(w) = serial + start + max(parts / w * part, parts * driver)
-    serial_share         the share of serial + start, which no worker shortens, in T(1)
+    scaling, serial_share, model   of a kNN job of a million rows: see `eval.benchmarks.scaling`
 """
 
 from __future__ import annotations
@@ -27,12 +25,8 @@ import math
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +34,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from eval.benchmarks.one_job import apart, outcome, timed
 from eval.benchmarks.retrieval import nfcorpus_in, nfcorpus_parser, opened, read_topics
+from eval.benchmarks.scaling import scaled
 from eval.benchmarks.timing import say
 from index.encoder import load_encoder
 from index.index import Index
 from index.lexical import LexicalQuery
-from ranking.jobs import Done, Engine, InProcess, Job, Part, Report, Summary, run
-from ranking.jobs.engine import Advance
+from ranking.jobs import Job, run
 from ranking.jobs.engines import engine_of
 from ranking.jobs.local import LocalEngine
-from ranking.jobs.machine import cpu_cores
 
 TOKENS = 128
 CONFIG = f"""
@@ -58,7 +52,6 @@ stages = [{{ part = "cross-encoder", adapt = "none", prior = "none", depth = 100
 [pipelines.near]
 stages = [{{ part = "knn" }}]
 """
-WORKERS = (1, 2, 4, 8, 16, 32, 64)
 
 
 def main() -> None:
@@ -69,12 +62,7 @@ def main() -> None:
     parser.add_argument("--large", type=int, default=1_000_000, help="rows of the large kNN job")
     parser.add_argument("--candidates", type=int, default=10, help="candidates of a kNN row")
     parser.add_argument("--texts", type=int, default=600, help="documents that are embedded")
-    parser.add_argument("--job", help=argparse.SUPPRESS)  # run this job in this process, and print what it took
-    arguments = parser.parse_args()
-    if arguments.job:
-        print(json.dumps(taken(Job.from_json(arguments.job))))
-        return
-    bench = Bench.of(arguments)
+    bench = Bench.of(parser.parse_args())
     shutil.rmtree(bench.folder, ignore_errors=True)
     bench.folder.mkdir(parents=True)
     (bench.folder / "clickwise.toml").write_text(CONFIG)
@@ -86,66 +74,6 @@ def main() -> None:
     figures |= scaled(figures)
     shutil.rmtree(bench.folder)
     print(json.dumps(figures))
-
-
-@dataclass(frozen=True)
-class Timed:
-    """Seconds of a job until its first worker was ready, of the work itself, and of everything; and rows per second
-    in the middle half of the rows."""
-
-    starting: float
-    working: float
-    total: float
-    pace: float
-    summary: Summary
-
-
-def timed(job: Job, engine: Engine | None = None) -> Timed:
-    began = time.perf_counter()
-    marks: dict[str, float] = {}
-    seen: list[tuple[float, int]] = []
-
-    def watch(report: Report) -> None:
-        marks.setdefault(report.stage, time.perf_counter())
-        if report.stage == "working":
-            seen.append((time.perf_counter(), report.done))
-
-    summary = run(job, engine or InProcess(), watch)
-    end = time.perf_counter()
-    ready = marks.get("working", end)
-    return Timed(ready - began, marks.get("finishing", end) - ready, end - began, _pace(seen, summary.rows), summary)
-
-
-def _pace(seen: Sequence[tuple[float, int]], rows: int) -> float:
-    first = next(mark for mark in seen if mark[1] >= rows / 4)
-    last = next(mark for mark in seen if mark[1] >= 3 * rows / 4)
-    return (last[1] - first[1]) / max(last[0] - first[0], 1e-9)
-
-
-def taken(job: Job) -> dict[str, float]:
-    """What a job took in this process: its seconds, and the process's peak memory in bytes."""
-    found = timed(job)
-    return {"starting": found.starting, "working": found.working, "total": found.total, "peak": peak_bytes()}
-
-
-def peak_bytes() -> int:
-    """The most memory that this process has had. (What getrusage tells includes the parent's, from before the exec.)"""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
-
-
-def apart(job: Job) -> subprocess.Popen[str]:
-    """A process of its own with a job."""
-    command = [sys.executable, "-m", "eval.benchmarks.jobs", "--job", job.to_json()]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
-def outcome(process: subprocess.Popen[str]) -> dict[str, float]:
-    out, _ = process.communicate()
-    if process.returncode:
-        sys.exit(f"a job ended with {process.returncode}")
-    found: dict[str, float] = json.loads(out.splitlines()[-1])
-    return found
 
 
 @dataclass(frozen=True)
@@ -301,61 +229,6 @@ class Bench:
             "large_rows": self.sizes.large,
             "knn_rows_per_second": round(self.sizes.large / found["large"]["working"], 1),
         }
-
-
-@dataclass(frozen=True)
-class Nothing:
-    """A task that does nothing, for what the engine itself costs."""
-
-    def open(self) -> Nothing:
-        return self
-
-    def work(self, part: Part, advance: Advance) -> Done:
-        return Done(part.number, part.rows, 0, 0.0)
-
-
-def driver_seconds(parts: int = 2_000) -> float:
-    """What a part costs the process that gives it out, beside all work."""
-    stretch = [Part(number, number, 1, {"root": "/somewhere", "groups": [number]}) for number in range(parts)]
-    times: list[float] = []
-    for _ in LocalEngine(1, 1).run(Nothing(), stretch, lambda rows: None, threading.Event()):
-        times.append(time.process_time())
-    return (times[-1] - times[0]) / (len(times) - 1)
-
-
-def scaled(figures: Mapping[str, Any], rows: int = 1_000_000, part_rows: int = 1_000) -> dict[str, Any]:
-    """The model of the kNN job: see the module's first words. Serial is what reads footers and writes the manifest."""
-    driver, cores = driver_seconds(), cpu_cores()  # the measured job had all cores of this machine
-    parts = math.ceil(rows / part_rows)
-    part = cores * part_rows / figures["knn_rows_per_second"]
-    serial = parts * serial_seconds()
-    start = figures["start_seconds"]
-
-    def total(workers: int) -> float:
-        return float(serial + start + max(math.ceil(parts / workers) * part, parts * driver))
-
-    return {
-        "scaling": {str(workers): round(total(1) / total(workers), 2) for workers in WORKERS},
-        "serial_share": round((serial + start) / total(1), 5),
-        "model": {
-            "parts": parts,
-            "part_seconds": round(part, 4),
-            "start_seconds": start,
-            "serial_seconds": round(serial, 3),
-            "driver_seconds_per_part": round(driver, 6),
-        },
-    }
-
-
-def serial_seconds(parts: int = 500) -> float:
-    """What a part costs before and after all work: in the manifest, which is written twice."""
-    stretch: Sequence[Part] = [
-        Part(n, n, 1_000, {"root": "/somewhere/rows.parquet", "groups": [n]}) for n in range(parts)
-    ]
-    start = time.perf_counter()
-    for _ in range(2):
-        json.loads(json.dumps([asdict(part) for part in stretch], indent=1))
-    return (time.perf_counter() - start) / parts
 
 
 if __name__ == "__main__":
