@@ -53,7 +53,7 @@ class EmbedJob(Body):
     )
     format: ShortText | None = Field(default=None, description="of the corpus; by its names where left out")
     columns: list[ShortText] = Field(default=[], max_length=100, description="NAME=COLUMN, for tables")
-    partitions: int = Field(default=64, ge=1, le=99_999, description="files of the output")
+    partitions: int = Field(default=64, ge=1, le=99_999, description="files of the output, at most")
     max_rejects: int | None = Field(default=None, ge=0, description="records that may be rejected; any number")
 
 

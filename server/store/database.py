@@ -146,7 +146,8 @@ def database_at(address: str, *, missing_ok: bool = True) -> Database:
 
         if not missing_ok and url.query.get("uri") is None and not Path(url.database or "").is_file():
             raise NotFoundError(
-                f"There is no store at {url.database}.", "Name its folder with --home; 'clickwise serve' makes one."
+                f"There is no store at {Path(url.database or '').absolute()}.",
+                "Name its folder with --home; 'clickwise serve' makes one.",
             )
         return Sqlite(url)
     if url.drivername in ("postgresql", "postgresql+psycopg"):

@@ -135,7 +135,7 @@ def test_no_key_is_good_while_the_store_cannot_say() -> None:
     assert held.find("cw_one")
 
 
-def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     home = ["--home", str(tmp_path / "new")]
 
     def run(*arguments: str) -> tuple[int, str, str]:
@@ -147,6 +147,10 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         code, _, problem = run(*command)
         assert (code, f"no store at {tmp_path / 'new' / 'store.db'}" in problem) == (2, True)
     assert not (tmp_path / "new").exists()
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["keys", "list", "--home", "mistyped"]) == 2
+    assert f"no store at {tmp_path / 'mistyped' / 'store.db'}. Name its folder" in capsys.readouterr().err
+    assert not (tmp_path / "mistyped").exists()
     Store.open(f"sqlite:///{tmp_path}/new/store.db").close()
     assert run("list") == (0, "There is no key. 'clickwise keys create' makes one.\n", "")
     (tmp_path / "new" / "store.db").unlink()  # the first key may be there before the service
