@@ -11,7 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from index.index import Index
-    from ranking.learning.judged import Epoch, Gain
+    from ranking.learning.judged import Epoch
 
 app = typer.Typer()
 
@@ -23,8 +23,8 @@ Clicks = Annotated[
 ]
 ClickModel = Annotated[Path | None, typer.Option(help="What 'clickwise clicks fit' wrote, to debias the log with.")]
 Relevant = Annotated[int, typer.Option(min=1, help="The least grade that is relevant.")]
-Epochs = Annotated[int, typer.Option(min=1, help="Passes over the topics.")]
-Validation = Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of the topics that confirm it.")]
+Epochs = Annotated[int, typer.Option(min=1, help="Passes over the topics, at most.")]
+Folds = Annotated[int, typer.Option(min=2, help="Of the cross-validation: each is set aside once, to confirm it.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of the division of the topics and of the episodes.")]
 Force = Annotated[bool, typer.Option("--force", help="Keep it though validation does not confirm it.")]
 Forget = Annotated[bool, typer.Option("--forget", help="Forget what the index has instead.")]
@@ -41,9 +41,9 @@ def metric(
     relevant: Relevant = 1,
     clicks: Clicks = None,
     click_model: ClickModel = None,
-    epochs: Epochs = 12,
+    epochs: Epochs = 16,
     penalty: Annotated[float, typer.Option(min=0.0, help="How strongly the map is held where it is.")] = 1e-3,
-    validation: Validation = 0.2,
+    folds: Folds = 4,
     seed: Seed = 0,
     force: Force = False,
     forget: Forget = False,
@@ -53,25 +53,21 @@ def metric(
     """Learn a metric for an index from its own judgements, or from debiased clicks.
 
     The map lies with the index's generation and serves every stage with space = "learned". It is kept only where
-    topics that were set aside confirm a gain; a rebuild of the index leaves it behind.
+    cross-validation confirms a gain; a rebuild of the index leaves it behind.
     """
-    from index.metric import Metric
-    from ranking.learning.judged_topics import topics_of
-    from ranking.learning.metric import MetricTraining, train_metric
+    from ranking.learning.metric import MetricTraining
+    from ranking.learning.on_index import learn_metric
 
     opened = _opened(context, index, home)
     if forget:
         opened.learn(None)
         typer.echo(f"The index {opened.name} has no learned metric now.", err=True)
         return
-    vectors, topics = topics_of(opened, *_judgements(queries, qrels, clicks, click_model), relevant)
-    training = MetricTraining(epochs=epochs, penalty=penalty, validation=validation, seed=seed)
-    found = train_metric(vectors, topics, training, _say)
-    weights = {"query_weight": found.query_weight, "negative_weight": found.negative_weight}
-    outcome = _outcome(found.gain, weights, force)
-    space = opened.view().vectors
-    if outcome["kept"] and space is not None:
-        opened.learn(Metric(found.matrix, space.space_digest, _about(outcome, qrels or clicks, seed)))
+    training = MetricTraining(epochs=epochs, penalty=penalty, folds=folds, seed=seed)
+    judged = _judgements(queries, qrels, clicks, click_model)
+    outcome = learn_metric(
+        opened, *judged, training, relevant=relevant, source=_source(qrels or clicks), force=force, on_epoch=_say
+    )
     typer.echo(json.dumps(outcome) if as_json else _sentence(outcome, "metric"))
 
 
@@ -86,7 +82,7 @@ def prior(
     click_model: ClickModel = None,
     epochs: Epochs = 6,
     rank: Annotated[int, typer.Option(min=1, help="Of the covariance's part beside the identity.")] = 8,
-    validation: Validation = 0.2,
+    folds: Folds = 4,
     seed: Seed = 0,
     force: Force = False,
     forget: Forget = False,
@@ -96,27 +92,22 @@ def prior(
     """Learn the probe's prior for an index from its own judgements, or from debiased clicks: after the metric, where
     that is learned too.
 
-    It lies with the index's generation and serves every probe with prior = "learned". It is kept only where topics
-    that were set aside confirm a gain; a rebuild of the index, or another metric, leaves it behind.
+    It lies with the index's generation and serves every probe with prior = "learned". It is kept only where
+    cross-validation confirms a gain; a rebuild of the index, or another metric, leaves it behind.
     """
-    from ranking.learning.judged_topics import topics_of
-    from ranking.learning.prior import PriorTraining, train_prior
+    from ranking.learning.on_index import learn_prior
+    from ranking.learning.prior import PriorTraining
 
     opened = _opened(context, index, home)
     if forget:
         opened.learn_prior(None)
         typer.echo(f"The index {opened.name} has no learned prior now.", err=True)
         return
-    vectors, topics = topics_of(opened, *_judgements(queries, qrels, clicks, click_model), relevant, learned=True)
-    view = opened.view().vectors
-    space = "" if view is None else view.learned_digest
-    training = PriorTraining(epochs=epochs, rank=rank, validation=validation, seed=seed)
-    found = train_prior(vectors, topics, space, training, _say)
-    names = ("scale", "query_weight", "precision", "refused_weight")
-    numbers = {name: float(getattr(found.prior, name)) for name in names}
-    outcome = _outcome(found.gain, {**numbers, "noise": list(found.prior.noise)}, force)
-    if outcome["kept"]:
-        opened.learn_prior(found.prior.noted(_about(outcome, qrels or clicks, seed)))
+    training = PriorTraining(epochs=epochs, rank=rank, folds=folds, seed=seed)
+    judged = _judgements(queries, qrels, clicks, click_model)
+    outcome = learn_prior(
+        opened, *judged, training, relevant=relevant, source=_source(qrels or clicks), force=force, on_epoch=_say
+    )
     typer.echo(json.dumps(outcome) if as_json else _sentence(outcome, "prior"))
 
 
@@ -146,31 +137,14 @@ def _judgements(
 
 
 def _say(epoch: Epoch) -> None:
-    typer.echo(f"epoch {epoch.number}: loss {epoch.loss:.4f}, validation nDCG@20 {epoch.ndcg:.4f}", err=True)
+    typer.echo(f"epoch {epoch.number}: loss {epoch.loss:.4f}, nDCG@20 of topics set aside {epoch.ndcg:.4f}", err=True)
 
 
-def _outcome(gain: Gain, numbers: Mapping[str, float | list[float]], force: bool) -> dict[str, Any]:
-    return {
-        "plain": round(gain.plain, 4),
-        "learned": round(gain.learned, 4),
-        "standard_error": round(gain.error, 4),
-        **{name: _rounded(value) for name, value in numbers.items()},
-        "topics": gain.topics,
-        "validation_topics": gain.held_out,
-        "kept": gain.confirmed or force,
-    }
-
-
-def _rounded(value: float | list[float]) -> float | list[float]:
-    return [round(one, 4) for one in value] if isinstance(value, list) else round(value, 4)
-
-
-def _about(outcome: Mapping[str, Any], source: Path | None, seed: int) -> dict[str, str]:
-    told = {name: str(value) for name, value in outcome.items()}
-    return {"learned_from": "" if source is None else source.name, "seed": str(seed), **told}
+def _source(path: Path | None) -> str:
+    return "" if path is None else path.name
 
 
 def _sentence(outcome: Mapping[str, Any], what: str) -> str:
-    change = f"nDCG@20 on {outcome['validation_topics']} topics set aside: {outcome['plain']:.3f} without, "
+    change = f"nDCG@20 of {outcome['topics']} topics, each while it was set aside: {outcome['plain']:.3f} without, "
     change += f"{outcome['learned']:.3f} with the {what} (standard error {outcome['standard_error']:.3f}). "
     return change + ("It is kept with the index." if outcome["kept"] else "Not confirmed: the index stays as it is.")

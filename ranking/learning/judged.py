@@ -1,7 +1,8 @@
 """What learning from an index's own judgements shares: topics, their episodes, and whether a gain is confirmed.
 
 An episode is like what is to be served: k relevant and k refused documents of a topic are its feedback, and the topic's
-other relevant documents have to come before the refused and before random ones.
+other relevant documents have to come before the refused and before random ones. Judged topics are few, so none is set
+aside for good: cross-validation measures each while it is not learned from.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +20,12 @@ from index.errors import InputError
 Rows = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.floating]
+Values = npt.NDArray[np.float64]
 
 SIZES = (1, 2, 4, 8)  # how many documents of each kind an episode gives
 CUT = 20
 _DISCOUNTS = 1.0 / np.log2(np.arange(2.0, CUT + 2.0))
-_FEWEST = 10  # topics on each side of the division
+_FEWEST = 16  # topics
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +50,7 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What one epoch came to: the mean loss, and nDCG@20 on the topics set aside."""
+    """What one epoch came to: the mean loss, and nDCG@20 of the topics that were set aside."""
 
     number: int
     loss: float
@@ -56,7 +59,8 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """nDCG@20 on the topics set aside without and with what was learned, and the standard error of the difference.
+    """nDCG@20 of topics that were not learned from, without and with what was learned, and the standard error of the
+    difference.
 
     It is `confirmed` where the gain exceeds two of these.
     """
@@ -65,31 +69,73 @@ class Gain:
     learned: float
     error: float
     topics: int
-    held_out: int
 
     @classmethod
-    def of(cls, plain: npt.NDArray[np.float64], learned: npt.NDArray[np.float64], topics: int) -> Gain:
-        """From the values of the topics set aside, shape (n,), and how many topics were learned from."""
+    def of(cls, plain: Values, learned: Values) -> Gain:
+        """From the values of the topics, shape (n,)."""
         gain = learned - plain
-        error = float(gain.std(ddof=1) / np.sqrt(len(gain)))
-        return cls(float(plain.mean()), float(learned.mean()), error, topics, len(gain))
+        return cls(float(plain.mean()), float(learned.mean()), float(gain.std(ddof=1) / np.sqrt(len(gain))), len(gain))
 
     @property
     def confirmed(self) -> bool:
         return self.learned - self.plain > 2.0 * self.error
 
 
-def divided(topics: Sequence[Topic], share: float, seed: int, what: str) -> tuple[list[Topic], list[Topic]]:
-    """The topics to learn from, and those set aside. Raises InputError where too few have two relevant documents."""
+class Learner(Protocol):
+    """Something that is learned in epochs."""
+
+    def epoch(self, topics: Sequence[Topic]) -> float:
+        """One pass over the topics; the mean loss."""
+        ...
+
+    def quality(self, topics: Sequence[Topic]) -> Values:
+        """nDCG@20 of the topics as `mean_ndcg` has it, shape (n,)."""
+        ...
+
+
+L = TypeVar("L", bound=Learner)
+
+
+def cross_validated(
+    start: Callable[[], L],
+    topics: Sequence[Topic],
+    epochs: int,
+    folds: int,
+    seed: int,
+    what: str,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> tuple[L, Gain]:
+    """What is learned from all topics, in as many epochs as cross-validation finds best, and what it gains there.
+
+    `start` gives a learner that has learned nothing: one for each of the `folds`, which side by side learn from the
+    other folds' topics, and one for the answer. The number of epochs is all that the topics set aside choose.
+    Raises InputError where too few topics have two relevant documents and one that is not.
+    """
     usable = [topic for topic in topics if len(topic.relevant) >= 2 and len(topic.refused)]
-    order = np.random.default_rng(seed).permutation(len(usable)).tolist()
-    aside = int(share * len(usable))
-    if aside < _FEWEST or len(usable) - aside < _FEWEST:
+    if len(usable) < _FEWEST:
         raise InputError(
             f"Only {len(usable)} topics have two relevant documents and one that is not, too few to learn a {what}.",
-            f"Judge more, so that at least {_FEWEST} serve to learn and {_FEWEST} to confirm.",
+            f"Judge {_FEWEST} topics or more.",
         )
-    return [usable[i] for i in order[aside:]], [usable[i] for i in order[:aside]]
+    fold = np.random.default_rng(seed).permutation(len(usable)) % folds
+    values = np.zeros((epochs + 1, len(usable)))
+    parts = []
+    for number in range(folds):
+        aside = np.flatnonzero(fold == number)
+        parts.append((start(), [usable[i] for i in np.flatnonzero(fold != number)], aside))
+    with one_core():
+        for epoch in range(epochs + 1):
+            losses = []
+            for learner, taught, aside in parts:
+                losses.append(learner.epoch(taught) if epoch else 0.0)
+                values[epoch, aside] = learner.quality([usable[i] for i in aside])
+            if on_epoch and epoch:
+                on_epoch(Epoch(epoch, float(np.mean(losses)), float(values[epoch].mean())))
+        best = int(np.argmax(values.mean(axis=1)))
+        answer = start()
+        for _ in range(best):
+            answer.epoch(usable)
+    return answer, Gain.of(values[0], values[best])
 
 
 def drawn(topic: Topic, documents: int, targets: int, negatives: int, random: np.random.Generator) -> Drawn:
@@ -104,9 +150,7 @@ def drawn(topic: Topic, documents: int, targets: int, negatives: int, random: np
     return Drawn(relevant[:k], refused, relevant[k : k + targets], others)
 
 
-def mean_ndcg(
-    topics: Sequence[Topic], scores: Callable[[Topic, Rows, Rows], Scores], refusing: bool
-) -> npt.NDArray[np.float64]:
+def mean_ndcg(topics: Sequence[Topic], scores: Callable[[Topic, Rows, Rows], Scores], refusing: bool) -> Values:
     """nDCG@20 of the residual collection, per topic the mean over k = 2, 4, 8 as far as the topic allows.
 
     `scores` gives those of all documents from a topic and its feedback: the first k relevant documents and, where

@@ -2,7 +2,7 @@
 
 The map is M = I + U with a penalty on |U|^2, so that it stays where it is unless the judgements say otherwise, and the
 weights of the query and of the refused documents are learned with it, on the episodes of `ranking.learning.judged`.
-Topics set aside choose the epoch, and say whether to use the map at all.
+Cross-validation chooses the number of epochs, and says whether to use the map at all.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from ranking.learning.judged import Drawn, Epoch, Gain, Rows, Topic, Vectors, divided, drawn, mean_ndcg, one_core
+from ranking.learning.judged import Drawn, Epoch, Gain, Rows, Topic, Values, Vectors, cross_validated, drawn, mean_ndcg
 from ranking.options import number
 
 if TYPE_CHECKING:
@@ -23,22 +22,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MetricTraining:
-    """How a metric is trained. `penalty` is the weight of |U|^2, `validation` the share of topics set aside, `targets`
-    and `negatives` how many relevant, retrieved and random documents an episode ranks."""
+    """How a metric is trained. `epochs` is the most there are, `penalty` the weight of |U|^2, `folds` are those of the
+    cross-validation, `targets` and `negatives` how many relevant, retrieved and random documents an episode ranks."""
 
-    epochs: int = number(12, low=1)
+    epochs: int = number(16, low=1)
     rate: float = number(1e-3, low=0.0)
     penalty: float = number(1e-3, low=0.0)
     batch: int = number(16, low=1)
     targets: int = number(32, low=1)
     negatives: int = number(100, low=1)
-    validation: float = number(0.2, low=0.0, high=0.9)
+    folds: int = number(4, low=2)
     seed: int = number(0, low=0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learned:
-    """The best map (dimension, dimension), the weights learned with it, and what it gains on the topics set aside."""
+    """The map (dimension, dimension), the weights learned with it, and what maps gain on topics set aside."""
 
     matrix: Vectors
     query_weight: float
@@ -56,20 +55,10 @@ def train_metric(
 
     Deterministic by seed on one machine. Raises InputError where too few topics have two relevant documents.
     """
-    taught, held_out = divided(topics, training.validation, training.seed, "metric")
-    learner = _Learner(vectors, training)
-    with one_core():
-        plain = best = quality(vectors, held_out, np.eye(vectors.shape[1], dtype=np.float32))
-        chosen = learner.state()
-        for epoch in range(1, training.epochs + 1):
-            loss = learner.epoch(taught)
-            state = learner.state()
-            reached = quality(vectors, held_out, state[0])
-            if reached.mean() > best.mean():
-                best, chosen = reached, state
-            if on_epoch:
-                on_epoch(Epoch(epoch, loss, float(reached.mean())))
-    return Learned(*chosen, Gain.of(plain, best, len(taught)))
+    learner, gain = cross_validated(
+        lambda: _Learner(vectors, training), topics, training.epochs, training.folds, training.seed, "metric", on_epoch
+    )
+    return Learned(*learner.state(), gain)
 
 
 class _Learner:
@@ -78,7 +67,8 @@ class _Learner:
     def __init__(self, vectors: Vectors, training: MetricTraining) -> None:
         import torch
 
-        self.vectors, self.training = torch.from_numpy(np.ascontiguousarray(vectors)), training
+        self.documents, self.training = vectors, training
+        self.vectors = torch.from_numpy(np.ascontiguousarray(vectors))
         self.random = np.random.default_rng(training.seed)
         dimension = vectors.shape[1]
         self.change = torch.zeros(dimension, dimension, requires_grad=True)
@@ -98,8 +88,10 @@ class _Learner:
             float(torch.nn.functional.softplus(self.weights[1].detach())),
         )
 
+    def quality(self, topics: Sequence[Topic]) -> Values:
+        return quality(self.documents, topics, self.state()[0])
+
     def epoch(self, topics: Sequence[Topic]) -> float:
-        """One pass over the topics; the mean loss."""
         order, total = self.random.permutation(len(topics)), 0.0
         for start in range(0, len(order), self.training.batch):
             chosen = [topics[i] for i in order[start : start + self.training.batch].tolist()]
@@ -142,7 +134,7 @@ class _Learner:
         return unit
 
 
-def quality(vectors: Vectors, topics: Sequence[Topic], matrix: Vectors) -> npt.NDArray[np.float64]:
+def quality(vectors: Vectors, topics: Sequence[Topic], matrix: Vectors) -> Values:
     """nDCG@20 of the nearest neighbours under a map, per topic as `mean_ndcg` has it, without refused documents."""
     documents = _unit(vectors @ matrix)
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from index.prior import Prior
 from ranking.learning.head import solve
-from ranking.learning.judged import Epoch, Gain, Rows, Topic, Vectors, divided, drawn, mean_ndcg, one_core
+from ranking.learning.judged import Epoch, Gain, Rows, Topic, Values, Vectors, cross_validated, drawn, mean_ndcg
 from ranking.options import number
 
 Numbers = Mapping[str, Tensor]
@@ -33,9 +33,9 @@ BIAS_PRECISION = 1e-3
 
 @dataclass(frozen=True)
 class PriorTraining:
-    """How a prior is trained. `rank` is that of the covariance's part beside the identity, `penalty` the weight of how
-    far the numbers have moved, `validation` the share of topics set aside, `targets` and `negatives` how many relevant,
-    retrieved and random documents an episode ranks."""
+    """How a prior is trained. `epochs` is the most there are, `rank` that of the covariance's part beside the identity,
+    `penalty` the weight of how far the numbers have moved, `folds` are those of the cross-validation, `targets` and
+    `negatives` how many relevant, retrieved and random documents an episode ranks."""
 
     epochs: int = number(6, low=1)
     rate: float = number(0.02, low=0.0)
@@ -44,13 +44,13 @@ class PriorTraining:
     batch: int = number(16, low=1)
     targets: int = number(32, low=1)
     negatives: int = number(100, low=1)
-    validation: float = number(0.2, low=0.0, high=0.9)
+    folds: int = number(4, low=2)
     seed: int = number(0, low=0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learned:
-    """The best prior, and what it gains over the probe's own on the topics set aside."""
+    """The prior, and what priors gain over the probe's own on topics set aside."""
 
     prior: Prior
     gain: Gain
@@ -69,19 +69,16 @@ def train_prior(
     `space` names what the features are; `offset` (n,) are scores that the classifiers' are added to. Deterministic by
     seed on one machine. Raises InputError where too few topics have two relevant documents.
     """
-    taught, held_out = divided(topics, training.validation, training.seed, "prior")
-    learner = _Learner(vectors, training, offset)
-    with one_core():
-        plain = best = learner.quality(held_out)
-        chosen = learner.prior(space)
-        for epoch in range(1, training.epochs + 1):
-            loss = learner.epoch(taught)
-            reached = learner.quality(held_out)
-            if reached.mean() > best.mean():
-                best, chosen = reached, learner.prior(space)
-            if on_epoch:
-                on_epoch(Epoch(epoch, loss, float(reached.mean())))
-    return Learned(chosen, Gain.of(plain, best, len(taught)))
+    learner, gain = cross_validated(
+        lambda: _Learner(vectors, training, offset),
+        topics,
+        training.epochs,
+        training.folds,
+        training.seed,
+        "prior",
+        on_epoch,
+    )
+    return Learned(learner.prior(space), gain)
 
 
 def start_numbers(dimension: int, rank: int, seed: int = 0) -> dict[str, Tensor]:
@@ -139,7 +136,6 @@ class _Learner:
         return Prior(fixed["factor"].numpy().copy(), scale, query, precision, refused, (wrong[0], wrong[1]), space)
 
     def epoch(self, topics: Sequence[Topic]) -> float:
-        """One pass over the topics; the mean loss."""
         order, total = self.random.permutation(len(topics)), 0.0
         for start in range(0, len(order), self.training.batch):
             chosen = [topics[i] for i in order[start : start + self.training.batch].tolist()]
@@ -151,9 +147,7 @@ class _Learner:
             total += float(loss.detach()) * len(chosen)
         return total / len(topics)
 
-    def quality(self, topics: Sequence[Topic]) -> npt.NDArray[np.float64]:
-        """nDCG@20 of the topics, shape (n,)."""
-
+    def quality(self, topics: Sequence[Topic]) -> Values:
         @torch.no_grad()
         def scores(topic: Topic, given: Rows, refused: Rows) -> npt.NDArray[np.float32]:
             direction, _ = self._fitted(topic, given, refused)

@@ -31,7 +31,7 @@ SPECS = specs_with(
     },
     "the test",
 )
-TRAINING = MetricTraining(epochs=6, rate=0.02, penalty=1e-4, negatives=30, validation=0.4)
+TRAINING = MetricTraining(epochs=6, rate=0.02, penalty=1e-4, negatives=30)
 
 
 def unit(rows: np.ndarray) -> Vectors:
@@ -147,8 +147,8 @@ def test_the_command_keeps_a_metric_that_rankers_then_use(
         str(tmp_path / "queries.jsonl"),
         "--qrels",
         str(tmp_path / "train.tsv"),
-        "--validation",
-        "0.4",
+        "--folds",
+        "2",
     ]
     request = Request(Query("q", "boat"))
     pipeline = Pipeline(SPECS["learned"], index)
@@ -157,7 +157,7 @@ def test_the_command_keeps_a_metric_that_rankers_then_use(
 
     kept = call(["metric", str(index.path), *given, "--force", "--epochs", "2"])
     assert kept["kept"]
-    assert kept["topics"] + kept["validation_topics"] == 28
+    assert (kept["topics"], kept["folds"]) == (28, 2)
     index = Index.open(index.path, encoder=HashingEncoder())
     pipeline = Pipeline(SPECS["learned"], index)
     moved = pipeline.rank([request])

@@ -29,7 +29,7 @@ from tests.fakes import HashingEncoder
 from tests.ranking.learning.test_metric import call, planted, write_folder
 from tests.ranking.learning.tiny import tiny_model
 
-TRAINING = PriorTraining(epochs=1, rate=0.05, rank=3, negatives=20, validation=0.4)
+TRAINING = PriorTraining(epochs=1, rate=0.05, rank=3, negatives=20)
 GIVEN = Feedback.judged(["sailing-02", "sailing-05"], ["coffee-01", "python-03"])
 
 
@@ -102,7 +102,7 @@ def test_without_a_factor_or_noise_it_is_the_probe(dense_index: Index) -> None:
 def test_it_finds_the_direction_along_which_relevance_varies() -> None:
     """Documents differ most in what does not matter; which directions do is the same for all topics."""
     documents, topics = planted(noise=1.0)
-    training = PriorTraining(epochs=4, rate=0.2, rank=4, negatives=30, validation=0.4, penalty=1e-4)
+    training = PriorTraining(epochs=8, rate=0.05, rank=4, negatives=30, penalty=1e-4)
     found = train_prior(documents, topics, "", training)
     assert found.gain.confirmed
     assert found.gain.learned > found.gain.plain + 0.03
@@ -140,7 +140,7 @@ def test_it_learns_on_what_a_cross_encoder_has_pooled() -> None:
         rows = np.arange(8) + 8 * number
         relevant = np.array([n % 3 == 2 or n == 0 for n in range(8)])
         topics.append(Topic(np.zeros(16, np.float32), rows[relevant], rows[~relevant]))
-    training = PriorTraining(epochs=1, rank=2, negatives=4, validation=0.5)
+    training = PriorTraining(epochs=1, rank=2, negatives=4)
     found = train_prior(np.concatenate(pooled), topics, "tiny", training, offset=np.concatenate(scores))
     assert found.prior.factor.shape == (16, 2)
     assert 0.0 <= found.gain.plain <= found.gain.learned <= 1.0
@@ -158,7 +158,7 @@ def test_the_command_keeps_a_prior_that_the_probe_then_uses(
     index = new_index()
     write_folder(tmp_path)
     files = ["--queries", str(tmp_path / "queries.jsonl"), "--qrels", str(tmp_path / "train.tsv")]
-    given = ["prior", str(index.path), *files, "--validation", "0.4", "--epochs", "1", "--rank", "2"]
+    given = ["prior", str(index.path), *files, "--folds", "2", "--epochs", "1", "--rank", "2"]
     stage = {"part": "probe", "space": "learned"}
     specs = specs_with({"own": {"stages": [stage]}, "learned": {"stages": [{**stage, "prior": "learned"}]}}, "the test")
     own, learned = (Pipeline(specs[name], index) for name in ("own", "learned"))
@@ -168,7 +168,7 @@ def test_the_command_keeps_a_prior_that_the_probe_then_uses(
 
     outcome = call([*given, "--force"])
     assert outcome["kept"]
-    assert outcome["topics"] + outcome["validation_topics"] == 28
+    assert (outcome["topics"], outcome["folds"]) == (28, 2)
     assert learned.version != version
     assert not np.array_equal(learned.rank([request])[0].scores, plain[0].scores)
     assert own.rank([request]) == plain
@@ -189,7 +189,7 @@ def test_it_learns_from_clicks_too(
     rows = [{"query": q, "document": doc, "relevance": 0.9 if int(grade) else 0.2} for q, doc, grade in lines]
     clicks = tmp_path / "clicks.jsonl"
     clicks.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    options = [str(index.path), "--validation", "0.4", "--epochs", "1"]
+    options = [str(index.path), "--folds", "2", "--epochs", "1"]
     judged = ["--queries", str(tmp_path / "queries.jsonl"), "--qrels", str(tmp_path / "train.tsv")]
     for what in ("metric", "prior"):
         assert call([what, *options, "--clicks", str(clicks)]) == call([what, *options, *judged])
