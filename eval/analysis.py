@@ -66,7 +66,7 @@ class Analysis:
 
     def _choose(self, found: CollectionResults, ranker: str, seed: int, k: int) -> Variant:
         """Best by the primary measure after the last round; of equal ones the first in the grid."""
-        variants = found.variants[ranker]
+        variants = [variant for variant in found.variants[ranker] if variant.taught in (None, seed)]
         if len(variants) == 1:
             return variants[0]
         mask = self._mask(found, seed, ("validation",))

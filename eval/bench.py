@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eval.collections import Collection
 from eval.config import Experiment, IndexSpec
 from eval.digests import EPISODES, RANKING, code_digest, digest_of
 from eval.episodes import Episodes, make_episodes, without
 from eval.store import Store
+from eval.teaching import taught_index
 from index.errors import InputError, NotFoundError
 from index.generations import generation_path, read_current
 from index.learned import stored_digest
@@ -46,6 +47,8 @@ class Bench:
         self.protocol = experiment.protocol
         self._encoder = encoder
         self.path = store.index(collection.name, digest_of([collection.corpus, asdict(experiment.index)]))
+        self.learned: Mapping[str, Any] = {}  # how learning came out, on an index that was taught
+        self._taught: dict[int, Bench] = {}
 
     def build(self) -> None:
         """Build the index unless there is one of these documents with these options."""
@@ -72,9 +75,22 @@ class Bench:
 
     @cached_property
     def index(self) -> Index:
+        return self.open(self.path)
+
+    def open(self, path: Path) -> Index:
         from index.index import Index
 
-        return Index.open(self.path, encoder=self._encoder)
+        return Index.open(path, encoder=self._encoder)
+
+    def taught(self, seed: int | None) -> Bench:
+        """This collection on an index that has learned from what a seed gives to learn from; None is this bench."""
+        if seed is None:
+            return self
+        if seed not in self._taught:
+            bench = Bench(self.collection, self.experiment, self.store, self._encoder)
+            bench.path, bench.learned = taught_index(self, seed)
+            self._taught[seed] = bench
+        return self._taught[seed]
 
     @cached_property
     def state(self) -> str:
@@ -114,13 +130,13 @@ class Bench:
             for topic, judged in self.collection.qrels.items()
             if (absent := [doc for doc in judged if doc not in view.lexical])
         }
-        queries = {topic: self._query(topic) for topic in self.collection.topics}
+        queries = {topic: self.query(topic) for topic in self.collection.topics}
         first = Pipeline(self._first, self.index)
         requests = [Request(Query(topic, text), limit=self.protocol.depth) for topic, text in queries.items()]
         firsts = dict(zip(queries, first.rank(requests), strict=True))
         return make_episodes(self.collection, self.protocol, self.experiment.user, queries, firsts, unknown)
 
-    def _query(self, topic: str) -> str:
+    def query(self, topic: str) -> str:
         """The text to search with: a part of the topic, or the title of the document that the topic names."""
         asked = self.collection.topics[topic]
         text = asked.query(self.collection.spec.query)

@@ -17,7 +17,7 @@ from eval.looking import look
 from eval.tables import Table
 from index.errors import ConflictError, NotFoundError
 
-ORDER: Final = ("main", "comparisons", "published", "rounds", "k", "measures", "latency", "stages", "choices")
+ORDER: Final = ("main", "comparisons", "published", "rounds", "k", "measures", "latency", "stages", "choices", "taught")
 """The tables that come first, in this order; the others follow by name."""
 _BROKEN: Final = (OSError, ValueError, LookupError, TypeError, AttributeError)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -41,6 +41,8 @@ class CollectionSpec:
     documents, format: a file or folder, and its format where the ending does not tell it (`READERS`, `index.readers`).
     topics: a file of TREC topics, of BEIR's JSON lines, or of id, tab, text.
     qrels: a file; of a BEIR folder, the name of the split.
+    teach: of a BEIR folder, the name of a further split of judgements, for rankers that learn and for nothing else;
+    without it they learn from the training topics. Topics that are in `qrels` too teach nothing.
     query: which part of a topic is searched with.
     relevant: the least grade that is relevant. not_relevant: the highest grade that a judged document can have and
     serve as non-relevant feedback; grades between the two are neither.
@@ -53,6 +55,7 @@ class CollectionSpec:
     format: str = ""
     topics: str = ""
     qrels: str = ""
+    teach: str = ""
     query: QueryField = "title"
     relevant: int = number(1, low=1)
     not_relevant: int = number(0, low=0)
@@ -65,8 +68,20 @@ class CollectionSpec:
             raise InputError("A collection has a source and files of its own.", "Give one of the two.")
         if not self.source and not all(three):
             raise InputError("A collection is incomplete.", "Give a source, or documents, topics and qrels.")
+        if self.teach and (not self.source or self.source == "pydocs" or self.source.startswith(PREFIX)):
+            raise InputError(
+                "A split to teach is one of a BEIR folder.", "Give such a folder as source, or leave it out."
+            )
         if self.not_relevant >= self.relevant:
             raise InputError("A grade cannot be relevant and not relevant.", "Set not_relevant below relevant.")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Topics with their judgements."""
+
+    topics: Mapping[str, Topic]
+    qrels: Qrels
 
 
 @dataclass(frozen=True)
@@ -74,7 +89,8 @@ class Collection:
     """A test collection.
 
     `documents` reads them anew at each call, and counts by reason those that it leaves out; `excluded` has the same for
-    topics and judgements. `corpus` and `judgements` are hashes of the documents and of everything else.
+    topics and judgements. `corpus` and `judgements` are hashes of the documents and of everything else. `taught` is
+    what it gives to learn from.
     """
 
     name: str
@@ -84,6 +100,7 @@ class Collection:
     documents: Callable[[Counter[str]], Iterator[Document]]
     corpus: str
     excluded: Counter[str] = field(default_factory=Counter)
+    taught: Judged | None = None
 
     @property
     def judgements(self) -> str:
@@ -112,7 +129,11 @@ def load_collection(name: str, spec: CollectionSpec, folder: Path) -> Collection
     topics, qrels = _joined(parts.topics, parts.qrels, excluded)
     if not topics:
         raise InputError(f"No topic of the collection {name!r} has judgements.", "Check that topics and qrels fit.")
-    return Collection(name, spec, topics, qrels, parts.documents, parts.corpus, excluded)
+    taught = None
+    if spec.teach:
+        more = _files(replace(spec, qrels=spec.teach), folder, Counter())
+        taught = Judged(*_joined(more.topics, more.qrels, Counter()))
+    return Collection(name, spec, topics, qrels, parts.documents, parts.corpus, excluded, taught)
 
 
 def _files(spec: CollectionSpec, folder: Path, excluded: Counter[str]) -> Parts:

@@ -79,7 +79,7 @@ def run_experiment(
     """
     specs = specs_with(experiment.pipelines, "the experiment")
     variants = {
-        name: variants_of(name, ranker, specs, experiment.protocol.expansion_terms)
+        name: variants_of(name, ranker, specs, experiment.protocol.expansion_terms, experiment.protocol.seeds)
         for name, ranker in experiment.rankers.items()
     }
     _check(experiment, variants)
@@ -93,12 +93,23 @@ def run_experiment(
 
 
 def _check(experiment: Experiment, variants: Mapping[str, Sequence[Variant]]) -> None:
-    tuned = [name for name, choices in variants.items() if len(choices) > 1]
+    tuned = [name for name, choices in variants.items() if len({choice.label for choice in choices}) > 1]
     comparing = [name for name, choices in variants.items() if choices[0].spec.needs_vectors]
     if comparing and experiment.index.encoder == "none":
         raise InputError(
             f"Ranker {comparing[0]!r} compares embeddings, and the collections are to be indexed without any.",
             "Name an encoder in [index], or take the ranker out.",
+        )
+    learning = [name for name, choices in variants.items() if choices[0].taught is not None]
+    if learning and experiment.protocol.measured in ("train", "all"):
+        raise InputError(
+            f"Ranker {learning[0]!r} learns from training topics, and would be measured on them.",
+            'Set measured = "test", or let it learn nothing.',
+        )
+    if learning and experiment.index.encoder == "none":
+        raise InputError(
+            f"Ranker {learning[0]!r} learns about embeddings, and the collections are to be indexed without any.",
+            "Name an encoder in [index], or let it learn nothing.",
         )
     reading = [name for name, choices in variants.items() if choices[0].reads != "protocol"]
     if reading and not experiment.protocol.sessions:

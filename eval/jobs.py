@@ -46,11 +46,12 @@ class Jobs:
 
     def __init__(self, bench: Bench) -> None:
         self.bench, self.protocol = bench, bench.protocol
-        self._crowds: dict[str, Fitted] = {}
+        self._crowds: dict[tuple[str, int | None], Fitted] = {}
 
     def digest(self, job: Job) -> str:
         """Names the rankings of a job: equal names, equal rankings."""
-        return digest_of([self.bench.state, job.variant.digest, self._given[job.k if job.variant.feedback else None]])
+        state = self.bench.taught(job.variant.taught).state
+        return digest_of([state, job.variant.digest, self._given[job.k if job.variant.feedback else None]])
 
     @cached_property
     def _given(self) -> dict[int | None, str]:
@@ -76,8 +77,8 @@ class Jobs:
 
     def make(self, jobs: Sequence[Job], progress: Progress) -> None:
         """Make rankings and put them into the cache, topic by topic."""
-        if any(job.variant.spec.needs_vectors for job in jobs):
-            self.bench.index.warm_up()
+        for taught in {job.variant.taught for job in jobs if job.variant.spec.needs_vectors}:
+            self.bench.taught(taught).index.warm_up()
         for k in dict.fromkeys(job.k for job in jobs):
             here = [job for job in jobs if job.k == k]
             with ExitStack() as opened:
@@ -94,30 +95,32 @@ class Jobs:
             for job in jobs:
                 journals[job].add(episode.topic, [_record(answer) for answer in self._session(episode, job)])
             return
-        for fed in (True, False):
-            alike = [job for job in jobs if job.variant.feedback == fed]
-            if alike:
-                answers = self._answers(episode, alike, episode.given(alike[0].k) if fed else NO_FEEDBACK)
-                for job, answer in zip(alike, answers, strict=True):
-                    journals[job].add(episode.topic, [_record(answer)])
+        for fed, taught in dict.fromkeys((job.variant.feedback, job.variant.taught) for job in jobs):
+            alike = [job for job in jobs if (job.variant.feedback, job.variant.taught) == (fed, taught)]
+            answers = self._answers(episode, alike, episode.given(alike[0].k) if fed else NO_FEEDBACK)
+            for job, answer in zip(alike, answers, strict=True):
+                journals[job].add(episode.topic, [_record(answer)])
 
     def _answers(self, episode: Episode, jobs: Sequence[Job], feedback: Feedback) -> list[Answer]:
-        """One answer per job, to the same request."""
+        """One answer per job, to the same request on the same index."""
         request = Request(
             Query(episode.topic, episode.query),
             feedback,
             exclude_feedback=self.protocol.residual == "candidates",
             limit=None if self.protocol.residual == "control" else self.protocol.keep + len(episode.removed),
         )
-        pipelines = [Pipeline(job.variant.spec, self.bench.index) for job in jobs]
+        pipelines = [self._pipeline(job.variant) for job in jobs]
         traces = [trace for (trace,) in rank_together(pipelines, [request])]
         residual = Residual.of(self.protocol, episode.removed)
         times = stage_times([pipeline.spec for pipeline in pipelines], traces)
         kept = [residual.ranking(trace.ranking).head(self.protocol.keep) for trace in traces]
         return [Answer(ranking, (), taken) for ranking, taken in zip(kept, times, strict=True)]
 
+    def _pipeline(self, variant: Variant) -> Pipeline:
+        return Pipeline(variant.spec, self.bench.taught(variant.taught).index)
+
     def _session(self, episode: Episode, job: Job) -> list[Answer]:
-        pipeline = Pipeline(job.variant.spec, self.bench.index)
+        pipeline = self._pipeline(job.variant)
 
         def rank(feedback: Feedback) -> tuple[Ranking, Timings]:
             given = feedback if job.variant.feedback else NO_FEEDBACK
@@ -132,15 +135,16 @@ class Jobs:
         """The click model of those who searched before, None where nobody did."""
         if not self.protocol.searchers:
             return None
-        if variant.spec.digest not in self._crowds:
+        key = (variant.spec.digest, variant.taught)
+        if key not in self._crowds:
             episodes, known = self.bench.episodes.kept, {}
-            pipeline = Pipeline(variant.spec, self.bench.index)
+            pipeline = self._pipeline(variant)
             most = self.protocol.page * self.protocol.rounds * 2
             for episode in track(episodes, "Asking those who searched before"):
                 (ranking,) = pipeline.rank([Request(Query(episode.topic, episode.query))])
                 residual = ranking.without(episode.removed)
                 known[episode.topic] = eligible(residual.ids, self.protocol)[:most]
-            self._crowds[variant.spec.digest] = crowd(
+            self._crowds[key] = crowd(
                 self.protocol.click_model,
                 known,
                 {episode.topic: self.bench.judged(episode.topic) for episode in episodes},
@@ -151,7 +155,7 @@ class Jobs:
                 rounds=self.protocol.rounds,
                 seed=self.protocol.user_seed,
             )
-        return self._crowds[variant.spec.digest]
+        return self._crowds[key]
 
     @cached_property
     def _searcher(self) -> Searcher:

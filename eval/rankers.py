@@ -14,6 +14,7 @@ from ranking.pipeline import PipelineSpec, Stage
 
 Role = Literal["ours", "paper", "baseline"]
 Reads = Literal["protocol", "clicks", "debiased", "judgements"]
+Learns = Literal["nothing", "metric"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class RankerSpec:
     feedback: whether it is given any.
     reads: what it learns from in sessions of several rounds, where rankers are to be compared in that: `clicks` as they
         are, clicks `debiased`, or explicit `judgements`; `protocol` is what the protocol gives everybody.
+    learns: what its index learns before it ranks, anew for each seed: a `metric`, from the training topics, and only
+        where cross-validation confirms it (`eval.teaching`).
     published: the name of the method whose published figures stand beside it.
     options: "stage.option" -> value. grid: "stage.option" -> values of which validation topics choose.
     """
@@ -35,19 +38,24 @@ class RankerSpec:
     feedback: bool = True
     published: str = ""
     reads: Reads = "protocol"
+    learns: Learns = "nothing"
     options: Mapping[str, object] = field(default_factory=dict)
     grid: Mapping[str, Sequence[object]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A ranker with one choice of its hyper-parameters. `label` says which; it is empty where there is no choice."""
+    """A ranker with one choice of its hyper-parameters. `label` says which; it is empty where there is no choice.
+
+    `taught` is the seed whose training topics its index has learned from, None where it has learned nothing.
+    """
 
     ranker: str
     label: str
     spec: PipelineSpec
     feedback: bool
     reads: Reads = "protocol"
+    taught: int | None = None
 
     @property
     def digest(self) -> str:
@@ -56,9 +64,12 @@ class Variant:
 
 
 def variants_of(
-    name: str, ranker: RankerSpec, specs: Mapping[str, PipelineSpec], expansion_terms: int
+    name: str, ranker: RankerSpec, specs: Mapping[str, PipelineSpec], expansion_terms: int, seeds: Sequence[int]
 ) -> list[Variant]:
-    """Every choice in the grid, or the one that there is. Raises InputError for unknown pipelines and options."""
+    """Every choice in the grid, or the one that there is; of a ranker that learns all of them for every seed.
+
+    Raises InputError for unknown pipelines and options.
+    """
     pipeline, where = ranker.pipeline or name, f"Ranker {name!r}"
     if pipeline not in specs:
         raise unknown("pipeline", pipeline, specs, where)
@@ -68,7 +79,9 @@ def variants_of(
     for choice in product(*ranker.grid.values()):
         chosen = dict(zip(ranker.grid, choice, strict=True))
         label = ", ".join(f"{option}={_shown(value)}" for option, value in chosen.items())
-        variants.append(Variant(name, label, with_options(spec, chosen, where), ranker.feedback, ranker.reads))
+        changed = with_options(spec, chosen, where)
+        for taught in (None,) if ranker.learns == "nothing" else seeds:
+            variants.append(Variant(name, label, changed, ranker.feedback, ranker.reads, taught))
     return variants
 
 

@@ -18,7 +18,7 @@ SECTIONS = (
     ("results", "Results", ("published", "main", "rounds"), ("rounds", "k")),
     ("differences", "Differences", ("comparisons",), ("gains", "reliability")),
     ("cost", "Cost", ("latency", "stages"), ("pareto",)),
-    ("more", "More figures", ("k", "measures", "choices"), ()),
+    ("more", "More figures", ("k", "measures", "choices", "taught"), ()),
     ("collections", "Collections", ("collections", "left-out"), ()),
 )
 """Anchor, heading, tables, figures."""

@@ -29,6 +29,8 @@ def all_tables(analysis: Analysis) -> list[Table]:
         tables.insert(1, published_table(analysis))
     if any(ranker.grid for ranker in analysis.experiment.rankers.values()):
         tables.append(choices_table(analysis))
+    if any(ranker.learns != "nothing" for ranker in analysis.experiment.rankers.values()):
+        tables.append(taught_table(analysis))
     tables += [latency_table(analysis), stages_table(analysis)]
     return [*tables, collections_table(analysis), left_out_table(analysis)]
 
@@ -132,6 +134,22 @@ def choices_table(analysis: Analysis) -> Table:
                 rows.append([ranker, name, str(k) if analysis.protocol.tune == "k" else "all", *labels])
     columns = ["ranker", "collection", "k", *(f"seed {seed}" for seed in analysis.protocol.seeds)]
     return Table("choices", "Hyper-parameters chosen on validation topics", columns, rows)
+
+
+def taught_table(analysis: Analysis) -> Table:
+    """What indexes have learned from training topics: one row per collection and seed."""
+    rows: list[list[Cell]] = []
+    for name, found in analysis.results.collections.items():
+        for seed in analysis.protocol.seeds:
+            learned = found.bench.taught(seed).learned
+            told: list[Cell] = ["", "", "", "", learned["problem"]]
+            if "problem" not in learned:
+                numbers = [learned[key] for key in ("topics", "plain", "learned", "standard_error")]
+                told = [*numbers, "kept" if learned["kept"] else "not confirmed"]
+            rows.append([name, str(seed), *told])
+    notes = ["nDCG@20 of the nearest neighbours, of each topic while cross-validation set it aside."]
+    columns = ["collection", "seed", "topics", "plain", "learned", "s.e.", "outcome"]
+    return Table("taught", "What was learned from training topics", columns, rows, notes, 3)
 
 
 def latency_table(analysis: Analysis) -> Table:

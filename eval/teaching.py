@@ -1,0 +1,87 @@
+"""What an index learns before rankers are measured on it: from training topics, never from those that choose or test.
+
+A ranker with `learns = "metric"` ranks on a copy of the collection's index, one for each seed, which has been through
+what `clickwise train metric` does: judgements of the training topics, and of topics that the protocol drops, are all
+that it saw. A collection that names a split of judgements for teaching learns from that one instead, the same for every
+seed. Where cross-validation confirms no gain the index stays as it is, and so do the rankings.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eval.digests import digest_of
+from eval.measures import Qrels
+from eval.store import writing_errors
+from index.errors import InputError
+from index.progress import Progress
+from ranking.learning.metric import MetricTraining
+
+if TYPE_CHECKING:
+    from eval.bench import Bench
+
+TRAINING = MetricTraining()
+
+
+def lesson(bench: Bench, seed: int) -> tuple[dict[str, str], dict[str, Mapping[str, int]]]:
+    """Topic -> text, and topic -> document -> grade, of what may be learned from under a seed."""
+    collection = bench.collection
+    if collection.taught is not None:
+        found = collection.taught
+        texts = {topic: found.topics[topic].query(collection.spec.query) for topic in found.topics}
+        return texts, {topic: judged for topic, judged in found.qrels.items() if topic not in collection.topics}
+    parts = bench.protocol.splits(bench.episodes.topics)[seed]
+    named = [topic for topic in collection.topics if parts.get(topic, "train") == "train"]
+    return {topic: bench.query(topic) for topic in named}, {topic: collection.qrels[topic] for topic in named}
+
+
+def taught_index(bench: Bench, seed: int) -> tuple[Path, dict[str, Any]]:
+    """The copy of the collection's index that has learned under a seed, from the cache or made now, and how that came
+    out: the outcome of `learn_metric`, or the `problem` that stood against it."""
+    texts, qrels = lesson(bench, seed)
+    judged = {topic: dict(grades) for topic, grades in qrels.items()}
+    digest = digest_of([bench.state, texts, judged, bench.collection.spec.relevant, asdict(TRAINING)])
+    path, remembered = bench.store.index(f"{bench.collection.name}-taught", digest), digest_of(["taught", digest])
+    outcome = bench.store.read(remembered)
+    if outcome is None or not path.exists():
+        fresh = path.with_name(f".{path.name}")
+        with writing_errors(fresh):
+            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.copytree(bench.path, fresh, copy_function=_link, ignore=shutil.ignore_patterns("write.lock"))
+            outcome = _learned(bench, fresh, texts, qrels)
+            bench.store.write(remembered, outcome)
+            shutil.rmtree(path, ignore_errors=True)
+            fresh.rename(path)
+    return path, outcome
+
+
+def _learned(bench: Bench, path: Path, texts: Mapping[str, str], qrels: Qrels) -> dict[str, Any]:
+    from ranking.learning.on_index import learn_metric
+
+    index, relevant = bench.open(path), bench.collection.spec.relevant
+    try:
+        with Progress(f"Teaching {bench.collection.name}", TRAINING.epochs) as progress:
+            return learn_metric(
+                index,
+                texts,
+                qrels,
+                TRAINING,
+                relevant=relevant,
+                source="topics",
+                on_epoch=lambda _: progress.advance(1),
+            )
+    except InputError as too_few:
+        return {"kept": False, "problem": str(too_few)}
+
+
+def _link(source: str, target: str) -> None:
+    """No file of an index is written into again, so a second name will do; where the file system has none, a copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
