@@ -29,7 +29,7 @@ import re
 import string
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -215,7 +215,7 @@ def _ranker(table: dict[str, Any], where: str) -> RankerSpec:
         if not isinstance(values, list) or not values:
             raise InputError(f"{where}: the grid of {option!r} is {values!r}.", "Give a list of values.")
     plain = build(RankerSpec, table, where, besides=maps)
-    return RankerSpec(plain.pipeline, plain.role, plain.feedback, plain.published, plain.reads, **maps)
+    return replace(plain, **maps)
 
 
 def _user(table: dict[str, Any], where: str) -> User:

@@ -142,11 +142,9 @@ def taught_table(analysis: Analysis) -> Table:
     for name, found in analysis.results.collections.items():
         for seed in analysis.protocol.seeds:
             learned = found.bench.taught(seed).learned
-            told: list[Cell] = ["", "", "", "", learned["problem"]]
-            if "problem" not in learned:
-                numbers = [learned[key] for key in ("topics", "plain", "learned", "standard_error")]
-                told = [*numbers, "kept" if learned["kept"] else "not confirmed"]
-            rows.append([name, str(seed), *told])
+            numbers = [learned.get(key, "") for key in ("topics", "plain", "learned", "standard_error")]
+            outcome = "kept" if learned["kept"] else learned.get("problem", "not confirmed")
+            rows.append([name, str(seed), *numbers, outcome])
     notes = ["nDCG@20 of the nearest neighbours, of each topic while cross-validation set it aside."]
     columns = ["collection", "seed", "topics", "plain", "learned", "s.e.", "outcome"]
     return Table("taught", "What was learned from training topics", columns, rows, notes, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +19,12 @@ from eval.jobs import Job, Jobs
 from eval.measures import measure_all
 from eval.protocol import Residual
 from eval.store import Journal, Store
-from eval.tabulate import published_table
+from eval.tabulate import published_table, taught_table
+from eval.teaching import lesson
 from index.errors import InputError, NotFoundError
+from index.generations import generation_path
 from index.index import Index
+from index.learned import stored_digest
 from index.types import Query
 from ranking.config import load_specs
 from ranking.contract import Request
@@ -254,6 +258,11 @@ def test_a_missing_collection_stops_or_is_skipped_and_reported(place: Place) -> 
     [
         ({"protocol": {"k": [13]}}, "No topic of the collection 'small' is left"),
         ({"protocol": {"split": [0.5, 0.0, 0.5]}}, "'knn' has a grid, and no topics are for validation"),
+        (
+            {"protocol": {"measured": "train"}, "rankers": {"bm25": {"learns": "metric"}}},
+            "'bm25' learns from training topics",
+        ),
+        ({"collections": {"small": {"source": "pydocs", "teach": "train"}}}, "one of a BEIR folder"),
         ({"protocol": {"measured": "all"}}, "'knn' has a grid, and would be measured on the topics that choose"),
         ({"protocol": {"first": "bm26"}}, "no pipeline 'bm26'"),
         ({"rankers": {"x": {"pipeline": "fusd"}}}, "Did you mean 'fused'"),
@@ -262,3 +271,55 @@ def test_a_missing_collection_stops_or_is_skipped_and_reported(place: Place) -> 
 def test_experiments_that_cannot_work(place: Place, change: dict[str, Any], problem: str) -> None:
     with pytest.raises(InputError, match=problem):
         place.run(change)
+
+
+def test_a_ranker_learns_from_training_topics_alone(tmp_path: Path) -> None:
+    """On a copy of the index for each seed; its topics are in no other part of the split, and others rank as before."""
+    place = Place(tmp_path)
+    learning = {"rankers": {"learned": {"pipeline": "smoothed", "learns": "metric"}, "smoothed": {}}}
+    results = place.run({**learning, "protocol": {"split": [0.8, 0.1, 0.1]}})
+    found = results.collections["small"]
+    for seed in (0, 1):
+        texts, qrels = lesson(found.bench, seed)
+        assert set(texts) == set(qrels) == {topic for topic, part in found.splits[seed].items() if part == "train"}
+        taught = found.bench.taught(seed)
+        assert taught.path != found.bench.path
+        assert taught.learned["topics"] == 16
+        assert stored_digest(generation_path(taught.path, "000001")) != ""
+    assert stored_digest(generation_path(found.bench.path, "000001")) == ""
+    assert found.bench.taught(0).path != found.bench.taught(1).path
+    analysis = Analysis(results)
+    assert [analysis.chosen["small", "learned"][seed, 1].taught for seed in (0, 1)] == [0, 1]
+    assert analysis.chosen["small", "smoothed"][0, 1].taught is None
+    rows = taught_table(analysis).rows
+    assert [[*row[:3], row[-1]] for row in rows] == [["small", "0", 16, "kept"], ["small", "1", 16, "kept"]]
+
+
+def test_where_nothing_is_learned_rankings_stay(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    learning = {"rankers": {"learned": {"pipeline": "smoothed", "learns": "metric"}, "smoothed": {}}}
+    analysis = Analysis(place.run(learning))
+    assert analysis.means["learned"] == analysis.means["smoothed"]
+    assert all("too few" in str(row[-1]) for row in taught_table(analysis).rows)
+
+
+def test_a_split_that_teaches(tmp_path: Path) -> None:
+    """Its topics are learned from under every seed alike, but for those that are measured."""
+    place = Place(tmp_path)
+    folder = place.folder / "small"
+    lines = (folder / "queries.jsonl").read_text().splitlines()
+    more = {f"{topic}-more": text for topic, text in topics().items()}
+    lines += [json.dumps({"_id": topic, "text": text}) for topic, text in more.items()]
+    (folder / "queries.jsonl").write_text("\n".join(lines))
+    judged = (folder / "qrels" / "test.tsv").read_text().splitlines()[1:]
+    (folder / "qrels" / "train.tsv").write_text(
+        "\n".join([*judged, *(line.replace("\t", "-more\t", 1) for line in judged)])
+    )
+    change = {
+        "rankers": {"learned": {"pipeline": "knn", "learns": "metric"}},
+        "collections": {"small": {"teach": "train"}},
+    }
+    bench = place.run(change).collections["small"].bench
+    assert lesson(bench, 0)[1].keys() == lesson(bench, 1)[1].keys() == more.keys()
+    assert bench.taught(0).path == bench.taught(1).path
+    assert bench.taught(0).learned["topics"] == 20
