@@ -26,6 +26,7 @@ SIZES = (1, 2, 4, 8)  # how many documents of each kind an episode gives
 CUT = 20
 _DISCOUNTS = 1.0 / np.log2(np.arange(2.0, CUT + 2.0))
 _FEWEST = 16  # topics
+_CHANCE = 1.645  # standard errors, which chance alone exceeds once in twenty times
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +63,7 @@ class Gain:
     """nDCG@20 of topics that were not learned from, without and with what was learned, and the standard error of the
     difference.
 
-    It is `confirmed` where the gain exceeds two of these.
+    It is `confirmed` where a one-sided test at 5 % takes it for more than chance: beyond 1.645 of these.
     """
 
     plain: float
@@ -78,7 +79,7 @@ class Gain:
 
     @property
     def confirmed(self) -> bool:
-        return self.learned - self.plain > 2.0 * self.error
+        return self.learned - self.plain > _CHANCE * self.error
 
 
 class Learner(Protocol):
