@@ -11,8 +11,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from eval.digests import digest_of
@@ -49,14 +51,13 @@ def taught_index(bench: Bench, seed: int) -> tuple[Path, dict[str, Any]]:
     path, remembered = bench.store.index(f"{bench.collection.name}-taught", digest), digest_of(["taught", digest])
     outcome = bench.store.read(remembered)
     if outcome is None or not path.exists():
-        fresh = path.with_name(f".{path.name}")
-        with writing_errors(fresh):
-            shutil.rmtree(fresh, ignore_errors=True)
+        with writing_errors(path), TemporaryDirectory(dir=path.parent, prefix=".teaching-") as folder:
+            fresh = Path(folder) / "index"
             shutil.copytree(bench.path, fresh, copy_function=_link, ignore=shutil.ignore_patterns("write.lock"))
             outcome = _learned(bench, fresh, texts, qrels)
-            bench.store.write(remembered, outcome)
-            shutil.rmtree(path, ignore_errors=True)
-            fresh.rename(path)
+            with suppress(OSError):  # another process was quicker, with the same
+                fresh.rename(path)
+        bench.store.write(remembered, outcome)
     return path, outcome
 
 
