@@ -31,7 +31,7 @@ class MetricTraining:
     batch: int = number(16, low=1)
     targets: int = number(32, low=1)
     negatives: int = number(100, low=1)
-    folds: int = number(4, low=2)
+    folds: int = number(10, low=2)
     seed: int = number(0, low=0)
 
 
