@@ -81,6 +81,7 @@ def run(
             return Summary(job.output, 0, 0, 0, 0, watch.seconds, stopped=True)
         if manifest.summary is not None:
             output.tidy()
+            plan.finish(output, manifest.parts)  # what is asked for beside the output may be new: a TREC run, say
             rows = manifest.summary.rows
             return Summary(**{**manifest.summary.as_dict(), "seconds": watch.seconds, "resumed": rows})
         done = output.done()

@@ -25,29 +25,37 @@ def check_ids(parts: Iterable[Part]) -> None:
         for row, name in enumerate(query_ids(part), part.first + 1):
             before = rows.setdefault(_token(name or ""), row)
             if name and before != row:
-                raise InputError(
-                    f"Rows {before:,} and {row:,} have the query_id {name!r}, and a TREC run has one ranking for each.",
-                    "Give them ids of their own, or write no run (--run).",
-                )
+                raise _twice(f"Rows {before:,} and {row:,} have", name)
 
 
 def write_run(output: Output, parts: Sequence[Part], uri: str, tag: str) -> None:
     """Write all parts as one run, whole or not at all, a part at a time.
 
     Scores are strictly decreasing in single precision, so that all tools agree on ranks; white space in ids, which
-    separates columns, is percent-encoded. Errors: those of `check_ids`.
+    separates columns, is percent-encoded. Raises InputError where two rankings have one query id.
     """
-    check_ids(parts)
+    ranked: set[str] = set()
     with whole_stream(Place.at(uri)) as stream:
         for part in parts:
             place = output.part(part.number)
             with breaking_off(place):
                 table = pq.read_table(place.open())
             queries, ranks = table["query_id"].to_pylist(), table["rank"].to_numpy()
+            for query in (queries[i] for i in np.flatnonzero(ranks == 1).tolist()):
+                if _token(query) in ranked:
+                    raise _twice("Two rankings have", query)
+                ranked.add(_token(query))
             scores = _falling(table["score"].to_numpy().astype(np.float32), ranks)
             rows = zip(queries, table["document"].to_pylist(), ranks.tolist(), scores.tolist(), strict=True)
             lines = [f"{_token(query)} Q0 {_token(doc)} {rank} {score:.9g} {tag}\n" for query, doc, rank, score in rows]
             stream.write("".join(lines).encode())
+
+
+def _twice(what: str, name: str) -> InputError:
+    return InputError(
+        f"{what} the query_id {name!r}, and a TREC run has one ranking for each.",
+        "Give them ids of their own, or write no run (--run).",
+    )
 
 
 def _falling(scores: npt.NDArray[np.float32], ranks: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:

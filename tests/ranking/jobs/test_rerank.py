@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,9 @@ def test_a_trec_run_goes_in_and_out(lexical_index: Index, tmp_path: Path) -> Non
     assert scores[3] > scores[4]
     (reject,) = map(json.loads, (tmp_path / "out" / "_rejects.jsonl").read_text().splitlines())
     assert (summary.rejected, reject["query_id"], reject["reason"]) == (1, "9", "unknown topic")
+    written = (tmp_path / "out.run").read_text()
+    again = run(replace(job, options={**job.options, "run": str(tmp_path / "again.run")}))  # asked for when all is done
+    assert (again.resumed, (tmp_path / "again.run").read_text()) == (summary.rows, written)
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
@@ -137,6 +141,9 @@ def test_a_run_has_one_ranking_for_a_query(lexical_index: Index, tmp_path: Path,
     assert not list((tmp_path / "out").glob("part-*"))
     run(rerank_job(*where, **options))  # rows may share an id where there is no run
     assert pq.read_table(tmp_path / "out")["query_id"].to_pylist() == [i for i in "12321" for _ in range(3)]
+    with pytest.raises(InputError, match="Two rankings have the query_id '2'"):
+        run(rerank_job(*where, **options, run=str(tmp_path / "out.run")))
+    assert not (tmp_path / "out.run").exists()
 
 
 def test_feedback_of_judgements_and_of_a_click_log(real_index: Index, tmp_path: Path) -> None:
