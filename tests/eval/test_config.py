@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,7 @@ def test_the_experiments_that_come_along_are_about_pipelines_that_exist(name: st
     experiment = parse_config(read_config(name), name)
     for ranker, spec in experiment.rankers.items():
         specs = specs_with(experiment.pipelines, name)
-        assert variants_of(ranker, spec, specs, experiment.protocol.expansion_terms)
+        assert variants_of(ranker, spec, specs, experiment.protocol.expansion_terms, experiment.protocol.seeds)
     roles = {ranker.role for ranker in experiment.rankers.values()}
     # One that compares ways of giving feedback to one ranker has no methods of others in it.
     expected = {"debiased.toml": {"ours", "baseline"}, "paper-recipe.toml": {"ours", "paper"}}
@@ -154,7 +155,7 @@ def test_toml_is_read_back(tables: dict[str, Any]) -> None:
 
 def test_a_grid_makes_variants() -> None:
     grid = {"knn.query_weight": [0.5, 1.0], "qe.terms": [8, 16]}
-    variants = variants_of("mine", RankerSpec("knn", grid=grid), load_specs(), 0)
+    variants = variants_of("mine", RankerSpec("knn", grid=grid), load_specs(), 0, (0, 1))
     assert [variant.label for variant in variants] == [
         "knn.query_weight=0.5, qe.terms=8",
         "knn.query_weight=0.5, qe.terms=16",
@@ -168,9 +169,18 @@ def test_a_grid_makes_variants() -> None:
     assert stages["qe"].does.terms == 8  # type: ignore[union-attr]
 
 
+def test_a_ranker_that_learns_has_its_variants_for_every_seed() -> None:
+    plain = RankerSpec("knn", grid={"knn.query_weight": [0.5, 1.0]})
+    assert [variant.taught for variant in variants_of("mine", plain, load_specs(), 0, (3, 4))] == [None, None]
+    learning = variants_of("mine", replace(plain, learns="metric"), load_specs(), 0, (3, 4))
+    assert [(variant.label, variant.taught) for variant in learning] == [
+        (f"knn.query_weight={weight}", seed) for weight in ("0.5", "1") for seed in (3, 4)
+    ]
+
+
 def test_the_protocols_expansion_terms_are_for_the_papers_methods() -> None:
     def terms(role: str, **more: Any) -> int:
-        (variant,) = variants_of("bm25-qe", RankerSpec(role=role, **more), load_specs(), 5)  # type: ignore[arg-type]
+        (variant,) = variants_of("bm25-qe", RankerSpec(role=role, **more), load_specs(), 5, (0,))  # type: ignore[arg-type]
         return variant.spec.stages[0].does.terms  # type: ignore[union-attr, no-any-return]
 
     served = load_specs()["bm25-qe"].stages[0].does.terms  # type: ignore[union-attr]
@@ -195,4 +205,4 @@ def test_options_that_do_not_exist(options: dict[str, object], problem: str) -> 
 
 def test_an_unknown_pipeline() -> None:
     with pytest.raises(InputError, match="Did you mean 'fused'"):
-        variants_of("fusd", RankerSpec(), load_specs(), 16)
+        variants_of("fusd", RankerSpec(), load_specs(), 16, (0,))
