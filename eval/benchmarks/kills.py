@@ -23,7 +23,7 @@ from eval.benchmarks.timing import say
 from index.index import Index
 
 CLIENTS: Final = 4
-LONGEST: Final = 2.0
+LONGEST: Final = 5.0
 """Seconds from the first acknowledged request of a life to its end, at most."""
 PATIENCE: Final = 300.0
 """Seconds until the first request has to be acknowledged."""

@@ -21,7 +21,7 @@ Progress goes to standard error, the figures as one JSON object to standard outp
 - `goodput_share_at_4x`: good answers within the deadline a second, at four times the capacity, as a share of it;
   `recovery_seconds` from the end of that load until a search is as quick as before (twice the median at most).
 - `kills`, `lost`, `duplicated`: of what was acknowledged, over all stores. Four clients ask, click, write and delete
-  documents, send UBI batches and have people erased. Every kill comes within two seconds of a life's first answer, and
+  documents, send UBI batches and have people erased. Every kill comes within five seconds of a life's first answer, and
   what was under way is sent again in the next.
 """
 
