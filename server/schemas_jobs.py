@@ -67,6 +67,7 @@ class FitClicksJob(Body):
     iterations: int = Field(default=100, ge=1, le=10_000)
     prior: Literal["auto", "global", "exposure", "query"] = "auto"
     split: Literal["order", "spread"] = "order"
+    overwrite: bool = Field(default=False, description="replace the click model that is there")
 
 
 class TrainJob(Body):

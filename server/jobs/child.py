@@ -1,8 +1,8 @@
 """The process that does one job: `python -m server.jobs.child`, started by the worker.
 
-It reads one order from stdin, {"job", "settings"}, and writes lines of JSON to stdout: {"progress"} any number of
-times, then one of {"result"}, {"problem", "again"} or {"stopped"}. When stdin ends, because the worker wants it or is
-dead, the job is stopped. A process of its own gives back what a job took, memory above all, and may be killed.
+It reads one order from stdin, {"job", "settings", "attempt"}, and writes lines of JSON to stdout: {"progress"} any
+number of times, then one of {"result"}, {"problem", "again"} or {"stopped"}. When stdin ends, because the worker wants
+it or is dead, the job is stopped. A process of its own gives back what a job took, memory above all, and may be killed.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _outcome(order: Mapping[str, Any], teller: _Teller, stop: threading.Event) -
         from server.settings import Settings
 
         settings = Settings(**order["settings"])
-        work = Work(settings, Roots(settings.job_roots), teller, stop)
+        work = Work(settings, Roots(settings.job_roots), teller, stop, order["attempt"])
         try:
             job = ANY_JOB.validate_json(order["job"])
         except ValidationError as error:  # another version has asked for it

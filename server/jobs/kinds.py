@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from index.errors import InputError, NotFoundError
+from index.errors import ConflictError, InputError, NotFoundError
 from index.progress import watched
 from server.jobs.roots import Roots
 from server.schemas_jobs import AnyJob, EmbedJob, FitClicksJob, RerankJob, TrainJob
@@ -22,12 +22,14 @@ Tell: TypeAlias = Callable[[Mapping[str, Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a kind needs to do a job. Who sets `stop` sends SIGINT as well, for what looks only there."""
+    """What a kind needs to do a job. Who sets `stop` sends SIGINT as well, for what looks only there. `attempt` counts
+    from 1: what a later one finds may be what an earlier one has left."""
 
     settings: Settings
     roots: Roots
     tell: Tell
     stop: threading.Event
+    attempt: int = 1
 
 
 class Stopped(Exception):
@@ -37,13 +39,14 @@ class Stopped(Exception):
 def check(job: AnyJob, settings: Settings) -> None:
     """What can be said about a job before it is begun. Raises the errors that it would fail with."""
     roots = Roots(settings.job_roots)
-    source, _ = _ends(job, roots)
+    source, target = _ends(job, roots)
     if isinstance(job, EmbedJob) and job.index is not None:
         _index(job.index, settings)
     if isinstance(job, FitClicksJob):
         from ranking.clicks.models.registry import new
 
         new(job.model)
+        _check_click_model(job, target)
     if isinstance(job, RerankJob):
         from ranking.config import specs_with
 
@@ -134,8 +137,8 @@ def _fit_clicks(job: FitClicksJob, work: Work) -> dict[str, Any]:
     from ranking.clicks.models.fitting import Fitting
 
     source, target = _ends(job, work.roots)
-    if target.exists() and not (target / "model.json").is_file() and any(target.iterdir()):
-        raise InputError(f"{job.output} is a folder with something else in it.", "Name another output.")
+    if work.attempt == 1:
+        _check_click_model(job, target)
     work.tell({"stage": "fitting", "done": 0, "total": None})
     options = FitOptions(iterations=job.iterations, prior=job.prior)
     outcome = Fitting(ClickLog.open(source), None, job.split).run(job.model, options, None)
@@ -166,6 +169,17 @@ def _ends(job: AnyJob, roots: Roots) -> tuple[Path, Path]:
     if target.is_file():
         raise InputError(f"The output {job.output} is a file.", "Name a folder, or a new one.")
     return roots.path(job.input, exists=True), target
+
+
+def _check_click_model(job: FitClicksJob, target: Path) -> None:
+    """Raises ConflictError where the job would write over a click model, or over anything else."""
+    from ranking.clicks.models.registry import check_out
+
+    if check_out(target) and not job.overwrite:
+        raise ConflictError(
+            f"There is a click model at {job.output} already.",
+            'Name another output, or replace it with "overwrite": true.',
+        )
 
 
 def _index(named: str | None, settings: Settings) -> Path:

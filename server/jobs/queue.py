@@ -65,15 +65,9 @@ class Queue:
         with self._store.writing() as connection:
             if idempotency_key is not None:
                 self._store.database.claim(connection, f"job:{idempotency_key}")
-                known = select(jobs).where(jobs.c.idempotency_key == idempotency_key)
-                row = connection.execute(known).mappings().first()
-                if row is not None:
-                    if row["request"] != request:
-                        raise ConflictError(
-                            f"The idempotency key {idempotency_key!r} belongs to another job.",
-                            "Use a new key for every job.",
-                        )
-                    return _queued(row), True
+                known = _known(connection, request, idempotency_key)
+                if known is not None:
+                    return known, True
             now = self._now(connection)
             fresh = insert(jobs).values(
                 kind=kind,
@@ -86,6 +80,13 @@ class Queue:
                 cancelling=False,
             )
             return _queued(connection.execute(fresh.returning(*jobs.c)).mappings().one()), False
+
+    def known(self, request: str, idempotency_key: str | None) -> Queued | None:
+        """The job that was asked for before under this key. Raises ConflictError as `add` does."""
+        if idempotency_key is None:
+            return None
+        with self._store.reading() as connection:
+            return _known(connection, request, idempotency_key)
 
     def get(self, job_id: int) -> Queued:
         """Raises NotFoundError for an unknown id."""
@@ -235,6 +236,18 @@ _GONE: Final = {
 
 def _unknown(job_id: int) -> NotFoundError:
     return NotFoundError(f"There is no job {job_id}.", "GET /v1/jobs lists them.")
+
+
+def _known(connection: Connection, request: str, idempotency_key: str) -> Queued | None:
+    found = select(jobs).where(jobs.c.idempotency_key == idempotency_key)
+    row = connection.execute(found).mappings().first()
+    if row is None:
+        return None
+    if row["request"] != request:
+        raise ConflictError(
+            f"The idempotency key {idempotency_key!r} belongs to another job.", "Use a new key for every job."
+        )
+    return _queued(row)
 
 
 def _queued(row: RowMapping) -> Queued:

@@ -70,7 +70,7 @@ class Worker:
 
     def _do(self, job: Queued, stop: threading.Event) -> None:
         log.info("job %d (%s): attempt %d", job.id, job.kind, job.attempts)
-        child = Child(job.request, self._settings)
+        child = Child(job, self._settings)
         try:
             why = self._watch(job, child, stop)
         finally:
@@ -128,7 +128,7 @@ class Worker:
 class Child:
     """A process that does one job: see `server.jobs.child`."""
 
-    def __init__(self, job: str, settings: Settings) -> None:
+    def __init__(self, job: Queued, settings: Settings) -> None:
         self.progress: Mapping[str, Any] | None = None
         self.outcome: Mapping[str, Any] = {}
         # A session of its own: Ctrl-C in the worker's terminal is the worker's to deal with.
@@ -143,7 +143,8 @@ class Child:
         self._reader.start()
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it is dead already: `wait` tells
-            self._process.stdin.write(json.dumps({"job": job, "settings": settings.model_dump(mode="json")}) + "\n")
+            order = {"job": job.request, "settings": settings.model_dump(mode="json"), "attempt": job.attempts}
+            self._process.stdin.write(json.dumps(order) + "\n")
             self._process.stdin.flush()
 
     @property

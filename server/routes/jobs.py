@@ -41,10 +41,12 @@ async def ask(ask: JobRequest, door: TheDoor) -> Response:
 
     def work() -> JobAnswer:
         nonlocal known
-        check(ask.job, door.service.settings)
-        job, known = Queue(door.service.store).add(
-            ask.job.kind, ANY_JOB.dump_json(ask.job).decode(), ask.idempotency_key
-        )
+        queue, request = Queue(door.service.store), ANY_JOB.dump_json(ask.job).decode()
+        job = queue.known(request, ask.idempotency_key)  # what it has written is no objection to itself
+        known = job is not None
+        if job is None:
+            check(ask.job, door.service.settings)
+            job, known = queue.add(ask.job.kind, request, ask.idempotency_key)
         return _answer(job)
 
     return await door.answer(work, lambda _: 200 if known else 202)

@@ -13,12 +13,15 @@ from sqlalchemy import update
 from starlette.testclient import TestClient
 
 from index.index import Index
+from ranking.clicks.log import ClickLog
+from ranking.clicks.pages import Event, Page
 from server.jobs.queue import Queue
 from server.jobs.worker import Pace, Worker
 from server.service import Service
 from server.store.tables import jobs
 from tests.server.conftest import MakeService, client_of
 from tests.server.jobs.test_kinds import write_rows
+from tests.server.test_problems import problem
 
 JOB = {"kind": "rerank", "input": "data/rows.parquet", "output": "data/ranked", "pipeline": "bm25", "limit": 5}
 
@@ -64,6 +67,24 @@ def test_from_the_request_to_the_rankings(client: TestClient, service: Service, 
     rows = [row for file in files for row in pq.read_table(file).to_pylist() if row.get("query_id") == "q0"]
     assert rows
     assert ranked["hits"][0]["id"] in str(rows)
+
+
+def test_a_click_model_that_is_there_is_a_conflict_at_once(
+    client: TestClient, service: Service, tmp_path: Path
+) -> None:
+    ClickLog.write(tmp_path / "data" / "log", [Page(f"p{n}", "q", ["a", "b"], events=[Event("a")]) for n in range(40)])
+    job = {"kind": "fit-clicks", "input": "data/log", "output": "data/model"}
+    asked = {"job": job, "idempotency_key": "nightly"}
+    first, second = post(client, **asked), post(client, job=job)  # both are asked for before there is a model
+    worker = Worker(Queue(service.store), service.settings, Pace(poll=0.05, beat=0.05))
+    worker.run(threading.Event(), drain=True)
+    assert client.get(f"/v1/jobs/{first['id']}").json()["state"] == "done"
+    later = client.get(f"/v1/jobs/{second['id']}").json()
+    assert (later["state"], later["problem"]["kind"]) == ("failed", "conflict")
+    refused = problem(client.post("/v1/jobs", json={"job": job}), 409, "conflict")
+    assert "There is a click model at data/model already." in refused["detail"]
+    assert client.post("/v1/jobs", json=asked).json()["id"] == first["id"]  # sent again it is the job that was done
+    assert post(client, job={**job, "overwrite": True})["state"] == "queued"
 
 
 def test_listing_and_cancelling(client: TestClient) -> None:

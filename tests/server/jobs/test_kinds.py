@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from index.errors import ClickwiseError, InputError, NotFoundError
+from index.errors import ClickwiseError, ConflictError, InputError, NotFoundError
 from index.index import Index
 from ranking.clicks.log import ClickLog
 from ranking.clicks.models.registry import Fitted
@@ -40,13 +40,14 @@ def told() -> list[Mapping[str, Any]]:
 
 @pytest.fixture
 def does(settings: Settings, told: list[Mapping[str, Any]]) -> Callable[..., dict[str, Any]]:
-    def does(stop: bool = False, **job: Any) -> dict[str, Any]:
+    def does(stop: bool = False, attempt: int = 1, **job: Any) -> dict[str, Any]:
         asked = ANY_JOB.validate_json(json.dumps(job))
-        check(asked, settings)
+        if attempt == 1:
+            check(asked, settings)
         stopping = threading.Event()
         if stop:
             stopping.set()
-        return perform(asked, Work(settings, Roots(settings.job_roots), told.append, stopping))
+        return perform(asked, Work(settings, Roots(settings.job_roots), told.append, stopping, attempt))
 
     return does
 
@@ -96,13 +97,27 @@ def test_fit_clicks(does: Callable[..., dict[str, Any]], tmp_path: Path) -> None
     result = does(**job)
     assert result["model"] == Fitted.load(tmp_path / "data" / "model").model.name
     assert result["pages"] > 0
-    assert does(**job)["output"] == "data/model"  # again: the model is replaced
     (tmp_path / "data" / "other").mkdir()
     (tmp_path / "data" / "other" / "file").touch()
-    with pytest.raises(InputError, match="something else in it"):
+    with pytest.raises(ConflictError, match="something else in it"):
         does(**{**job, "output": "data/other"})
     with pytest.raises(ClickwiseError, match="'nonsense'"):
         does(**{**job, "model": "nonsense"})
+
+
+def test_a_click_model_is_replaced_only_on_purpose(does: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    ClickLog.write(tmp_path / "data" / "log", [Page(f"p{n}", "q", ["a", "b"], events=[Event("a")]) for n in range(40)])
+    job = {"kind": "fit-clicks", "input": "data/log", "output": "data/model"}
+    does(**job)
+    model = tmp_path / "data" / "model" / "model.json"
+    first = model.stat().st_ino
+    with pytest.raises(ConflictError, match="click model at data/model already") as refused:
+        does(**job)
+    assert '"overwrite": true' in refused.value.advice
+    assert model.stat().st_ino == first
+    does(**job, overwrite=True)
+    assert model.stat().st_ino != first
+    assert does(**job, attempt=2)["pages"] > 0  # its own: the attempt before was killed when it had written it
 
 
 def test_train(
