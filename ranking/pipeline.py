@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from index.types import Ranking
 from ranking.context import Context
@@ -16,6 +16,8 @@ from ranking.contract import Adapting, Fuser, Learned, Lexical, Modelled, Ranker
 
 if TYPE_CHECKING:
     from index.index import Index
+
+Part = TypeVar("Part", bound=Ranker | Fuser)
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,17 @@ def with_models(spec: PipelineSpec, targets: Mapping[str, str]) -> PipelineSpec:
     """The pipeline with other models in the place of those that `targets` names."""
     made: dict[str, Stage] = {}
     for stage in spec.stages:
-        does = stage.does
-        if isinstance(does, Modelled) and does.model in targets:
-            does = replace(does, model=targets[does.model])  # type: ignore[type-var]
+        does = with_model(stage.does, targets)
         made[stage.name] = Stage(stage.name, stage.part, does, tuple(made[earlier.name] for earlier in stage.reads))
     return replace(spec, stages=tuple(made.values()))
+
+
+def with_model(part: Part, targets: Mapping[str, str]) -> Part:
+    """A part with another model in the place of its own, where `targets` names that."""
+    if isinstance(part, Modelled) and part.model in targets:
+        exchanged: Part = replace(part, model=targets[part.model])  # type: ignore[type-var]
+        return exchanged
+    return part
 
 
 @dataclass(frozen=True, slots=True)

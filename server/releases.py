@@ -7,14 +7,14 @@ on the same store follow within a second.
 
 Everything is opened, loaded and warm before the first request meets it; a target that cannot be opened changes nothing.
 The generation of an index that serves everybody is not read from the store: the index's own directory says it, to
-whoever shares the directory.
+whoever shares the directory. A model that serves nobody any more is closed: to take an exchange back loads it again.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
 
@@ -27,6 +27,7 @@ from ranking.contract import Modelled
 from ranking.pipeline import models, with_models
 from server.catalog import Catalog
 from server.clicking import ClickReader
+from server.retired import Lease, Retired
 from server.store import Store
 from server.store.rows import now_ms
 from server.store.tables import METADATA
@@ -66,12 +67,13 @@ class Release:
 @dataclass(frozen=True, slots=True)
 class Serving:
     """What serves one session: the catalog, how clicks are read, which models stand in for others, and the arm of its
-    canary, if one is on trial."""
+    canary, if one is on trial. Whoever works with its models holds on to it, and they are there until he is done."""
 
     catalog: Catalog
     clicks: ClickReader
     models: Mapping[str, str] = field(default_factory=dict)
     arm: str | None = None
+    lease: Lease = field(default_factory=Lease)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ class Releases:
         """Errors: those of `ClickReader`."""
         self.catalog, self._store, self._click_model = catalog, store, click_model
         self._state = _State(0, Serving(catalog, ClickReader(click_model)), (), ())
+        self._retired = Retired()
         self._changing = threading.Lock()
         self._stopping = threading.Event()
         self._follower: threading.Thread | None = None
@@ -126,14 +129,18 @@ class Releases:
         if target is None:
             raise InputError("The target is missing.", "Name the model that is to serve.")
         draft = Release(0, kind, name, target, share, 0)
-        if kind == "index" and share == 1:
-            self.catalog.index(name)[1].activate(target)
-        elif share > 0:
-            self._ready(draft)  # before it is told to anybody, and before anybody has to wait for it
-        with self._changing:
-            release = self._recorded(draft)
-            self._apply(self._all())
-            return release
+        try:
+            if kind == "index" and share == 1:
+                self.catalog.index(name)[1].activate(target)
+            elif share > 0:
+                self._ready(draft)  # before it is told to anybody, and before anybody has to wait for it
+            with self._changing:
+                release = self._recorded(draft)
+                self._apply(self._all())
+        finally:
+            self._retired.consider(_models_of([draft]))  # also where it was loaded in vain
+            self._retire()
+        return release
 
     def look(self) -> None:
         """Follow what other replicas have released. Raises UnavailableError where the store cannot be read."""
@@ -143,6 +150,7 @@ class Releases:
         if known != self._state.known:
             with self._changing:
                 self._apply(self._all())
+        self._retire()
 
     def follow(self) -> None:
         """Look again and again, in a thread of its own, until `close`."""
@@ -208,7 +216,15 @@ class Releases:
             for stage in with_models(spec, {release.name: release.target}).stages:
                 if isinstance(stage.does, Modelled) and stage.does.model == release.target:
                     stage.does.load()
+        self._load_for_texts(release)
         return lambda serving: self._with_models(serving, {**serving.models, release.name: release.target})
+
+    def _load_for_texts(self, release: Release) -> None:
+        """Load the model also for texts of the lengths that the one which serves is loaded for."""
+        from ranking.learning.engines import engine, lengths
+
+        for tokens in lengths(self._state.stable.models.get(release.name, release.name)):
+            engine(release.target, tokens)
 
     def _with_models(self, serving: Serving, targets: Mapping[str, str]) -> Serving:
         specs = {name: with_models(spec, targets) for name, spec in self.catalog.specs.items()}
@@ -239,7 +255,20 @@ class Releases:
             change = before[release.id].change if release.id in before else self._tried(release)
             if change is not None:
                 canaries.append(_Canary(release, change))
+        self._retired.consider(_models_of(released))
+        self._retired.replaced(self._state.stable.lease)
         self._state = _State(len(released), stable, tuple(whole), tuple(canaries))
+
+    def _retire(self) -> None:
+        """Close the models that serve nobody any more, when those who have worked with them are done."""
+
+        def needed() -> set[str]:
+            state = self._state
+            servings = [state.stable, *(canary.change(state.stable) for canary in state.canaries)]
+            return {model for one in servings for spec in one.catalog.specs.values() for model in models(spec)}
+
+        with self._changing:  # else what is loaded there could be closed before it serves
+            self._retired.close_all_but(needed)
 
     def _tried(self, release: Release) -> Callable[[Serving], Serving] | None:
         try:
@@ -247,6 +276,11 @@ class Releases:
         except ClickwiseError as error:
             log.error("release %d (%s %s) does not serve: %s", release.id, release.kind, release.target, error)
             return None
+
+
+def _models_of(released: Iterable[Release]) -> set[str]:
+    """The models that were exchanged for others, and those others."""
+    return {model for release in released if release.kind == "model" for model in (release.name, release.target)}
 
 
 def _in_force(released: Sequence[Release]) -> tuple[list[Release], list[Release]]:

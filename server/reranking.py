@@ -16,8 +16,10 @@ from ranking.cross_encoder_head import PROBE
 from ranking.feedback import Feedback, FloatArray
 from ranking.given import rank_texts, vector_cache
 from ranking.knn import Knn
+from ranking.pipeline import with_model
 from ranking.probe import Probe
 from server.catalog import Catalog
+from server.releases import Releases
 from server.schemas_rerank import TextFeedback
 from server.search import about
 
@@ -67,10 +69,13 @@ class Reranked:
 
 
 class Reranking:
-    """Thread-safe. Texts that were sent before are not embedded again."""
+    """Thread-safe. Texts that were sent before are not embedded again.
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
+    It works with the models that serve now. There are no sessions here: of a canary, each query has one side.
+    """
+
+    def __init__(self, releases: Releases) -> None:
+        self._releases = releases
         self._vectors = vector_cache()
         self._packaged: Once[str, Encoder] = Once()
 
@@ -91,12 +96,13 @@ class Reranking:
         # Zero-padded, so that texts of equal scores keep the order in which they were sent.
         sent = {f"{number:06}": text for number, text in enumerate(texts)}
         feedback, others = _feedback(told, len(sent))
+        serving = self._releases.serving(query)
         ranking, context = rank_texts(
-            MODELS[name].ranker,
+            with_model(MODELS[name].ranker, serving.models),
             query,
             {**sent, **others},
             list(sent),
-            self.encoder(),
+            self._encoder(serving.catalog),
             feedback=feedback,
             vectors=self._vectors,
         )
@@ -105,9 +111,12 @@ class Reranking:
         return Reranked(name, [int(doc) for doc in ranking.ids], scores.tolist(), kind, context.truncated)
 
     def encoder(self) -> Encoder:
-        """The encoder of the first index that has one, at the generation that serves, so that it is in memory once;
-        else the packaged one."""
-        for index in self._catalog.indexes.values():
+        """The encoder of the first index that has one, at the generation that serves everybody, so that it is in memory
+        once; else the packaged one."""
+        return self._encoder(self._releases.catalog)
+
+    def _encoder(self, catalog: Catalog) -> Encoder:
+        for index in catalog.indexes.values():
             manifest = index.manifest
             if manifest.encoder is not None:
                 return index.encoder(manifest)

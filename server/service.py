@@ -30,10 +30,10 @@ class Service:
     def __init__(self, catalog: Catalog, store: Store, settings: Settings) -> None:
         self.catalog, self.store, self.settings = catalog, store, settings
         self.documents = Documents(catalog)
-        self.reranking = Reranking(catalog)
         self.ubi = Ubi(catalog, store)
         self.operation = Operation(catalog, store)
         self.releases = Releases(catalog, store, settings.click_model)
+        self.reranking = Reranking(self.releases)
         self._totals = Totals(store)
         self._searching = Searching(self.releases, store, settings)
 

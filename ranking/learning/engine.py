@@ -82,6 +82,14 @@ class Engine:
         self._cores = torch.get_num_threads()
         self._slots = threading.Semaphore(self._cores)
         self._owner: threading.Thread | None = None
+        self._closed = False
+
+    def close(self) -> None:
+        """Have its thread end when nothing waits any more. Work that comes all the same is done by another, which ends
+        after it."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
 
     def states(
         self, pairs: Sequence[Pair], cut: int | None = None, *, keep: int | None = None, timeout: float | None = None
@@ -179,6 +187,9 @@ class Engine:
         while True:
             with self._changed:
                 while not self._waiting:
+                    if self._closed:
+                        self._owner = None
+                        return
                     self._changed.wait()
                 works: list[Work] = []
                 tokens = 0

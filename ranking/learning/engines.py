@@ -22,6 +22,20 @@ def use(name: str, made: Engine, max_tokens: int = MAX_TOKENS) -> None:
     _engines.put((name, max_tokens), made)
 
 
+def lengths(name: str) -> set[int]:
+    """The longest texts, in tokens, of the engines of a model that have been made."""
+    return {max_tokens for made, max_tokens in _engines.made() if made == name}
+
+
+def close(name: str) -> None:
+    """Let go of a model, when nobody needs it any more: the threads of its engines end, and their memory is given back
+    with the last who holds one. Whoever asks for it again loads it again."""
+    for key, made in _engines.made().items():
+        if key[0] == name:
+            _engines.forget(key)
+            made.close()
+
+
 def running() -> dict[str, Engine]:
     """The engines that have been made, by the name of their model and, where that is not unique, its longest text."""
     made = _engines.made()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,8 @@ from index.index import Index
 from index.types import Document
 from ranking.clicks.splits import Split
 from ranking.config import load_specs
+from ranking.cross_encoder import CrossEncoderRanker
+from ranking.learning import engines
 from ranking.learning.engine import Engine
 from ranking.learning.engines import use
 from ranking.pipeline import models
@@ -27,7 +30,7 @@ from server.schemas import SearchRequest
 from server.service import Service
 from server.settings import Settings
 from tests.fakes import HashingEncoder
-from tests.ranking.learning.tiny import tiny_model
+from tests.ranking.learning.tiny import tiny_model, write_tiny
 from tests.server.conftest import MakeService, client_of, make_service_at
 from tests.server.test_experiments import ids, recorded, search
 
@@ -167,7 +170,8 @@ def weights(folder: Path, name: str) -> str:
 def test_a_model_takes_the_place_of_another_in_every_pipeline(service: Service, tmp_path: Path) -> None:
     other = weights(tmp_path, "other")
     for name in ("clickwise-minilm", "clickwise-minilm-supervised", other):
-        use(name, Engine(tiny_model(seed=len(name))), 128)
+        for tokens in (128, 256):
+            use(name, Engine(tiny_model(seed=len(name))), tokens)
     specs = load_specs()
     using = [name for name, spec in specs.items() if "clickwise-minilm" in models(spec)]
     assert {"ce", "ce-maml", "fused-ce"} <= set(using)
@@ -217,6 +221,103 @@ def test_a_target_that_has_gone_is_left_out_and_said(
     assert "/gone" in caplog.text
     assert not service.releases.serving("").clicks.on
     assert service.search(SearchRequest(query="espresso")).hits
+
+
+# --- models that serve no more
+
+
+@pytest.fixture
+def models_of(tmp_path: Path) -> Callable[[str], str]:
+    """The path of a small model of its own."""
+    return lambda name: str(write_tiny(tmp_path / name, seed=len(name)))
+
+
+@pytest.fixture
+def exchanging(make_service: MakeService, lexical_index: Index, models_of: Callable[[str], str]) -> Service:
+    """A service whose pipeline `reads` has a model of its own."""
+    reads = {"part": "cross-encoder", "model": models_of("first"), "candidates": "qe", "depth": 10, "prior": "none"}
+    stages = [{"name": "qe", "part": "rocchio"}, {"name": "ce", **reads}]
+    return make_service({"docs": lexical_index}, pipelines={"reads": {"stages": stages}}, default_pipeline="reads")
+
+
+def in_memory(*paths: str) -> set[str]:
+    """Which of these models have an engine or a thread."""
+    gc.collect()
+    alive = {engine.model.name for engine in gc.get_objects() if type(engine) is Engine}
+    threads = {thread.name.removeprefix("owner of ") for thread in threading.enumerate()}
+    return {path for path in paths if path in alive | threads}
+
+
+def test_a_model_that_serves_no_more_is_closed(exchanging: Service, models_of: Callable[[str], str]) -> None:
+    service, first, second, third = exchanging, models_of("first"), models_of("second"), models_of("third")
+
+    def ask() -> None:
+        assert service.search(SearchRequest(query="espresso beans")).hits
+
+    ask()
+    assert in_memory(first, second, third) == {first}
+    service.activate("model", first, second, 1.0)
+    ask()
+    assert in_memory(first, second, third) == {second}
+    service.activate("model", first, third, 0.5)  # on trial: both are needed
+    for _ in range(20):
+        ask()
+    assert in_memory(first, second, third) == {second, third}
+    service.activate("model", first, third, 0.0)
+    assert in_memory(first, second, third) == {second}
+    service.activate("model", first, first, 1.0)  # taken back: it is loaded again
+    ask()
+    assert in_memory(first, second, third) == {first}
+
+
+def test_who_works_with_a_model_keeps_it_until_he_is_done(
+    exchanging: Service, models_of: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search begins before an exchange, and reads its texts after it: with the model that it began with."""
+    service, first, second = exchanging, models_of("first"), models_of("second")
+    service.search(SearchRequest(query="espresso"))
+    begun, go_on, loaded = threading.Event(), threading.Event(), list[str]()
+    rank_both = CrossEncoderRanker.rank_both
+
+    def waits(ranker: CrossEncoderRanker, *asked: Any) -> Any:
+        if ranker.model == first:
+            begun.set()
+            assert go_on.wait(60)
+        return rank_both(ranker, *asked)
+
+    load = engines.load_cross_encoder
+    monkeypatch.setattr(
+        engines, "load_cross_encoder", lambda name, **options: loaded.append(name) or load(name, **options)
+    )
+    monkeypatch.setattr(CrossEncoderRanker, "rank_both", waits)
+    with ThreadPoolExecutor(1) as pool:
+        searching = pool.submit(service.search, SearchRequest(query="boat"))
+        assert begun.wait(60)
+        service.activate("model", first, second, 1.0)
+        assert service.search(SearchRequest(query="star")).hits
+        service.releases.look()
+        assert in_memory(first, second) == {first, second}
+        go_on.set()
+        assert searching.result().hits
+    assert loaded == [second]
+    del searching
+    service.releases.look()
+    assert in_memory(first, second) == {second}
+
+
+def test_what_was_loaded_in_vain_is_closed(
+    exchanging: Service, models_of: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, first, second = exchanging, models_of("first"), models_of("second")
+    service.search(SearchRequest(query="espresso"))
+
+    def away(*_: Any) -> None:
+        raise UnavailableError("The store is away.", "Start it.")
+
+    monkeypatch.setattr(service.releases, "_recorded", away)
+    with pytest.raises(UnavailableError):
+        service.activate("model", first, second, 1.0)
+    assert in_memory(first, second) == {first}
 
 
 # --- loading

@@ -15,8 +15,11 @@ from starlette.testclient import TestClient
 from index.build import BuildOptions, build_index
 from index.index import Index
 from index.types import Document
+from ranking.learning.engine import Engine
+from ranking.learning.engines import use
 from server.service import Service
 from tests.fakes import HashingEncoder
+from tests.ranking.learning.tiny import tiny_model, write_tiny
 from tests.server.conftest import MakeService, listening
 from tests.server.test_problems import problem
 
@@ -148,6 +151,35 @@ def test_what_cannot_be_used_says_where(client: TestClient, path: str, change: d
 
 def test_neither_texts_nor_documents(client: TestClient) -> None:
     problem(client.post("/rerank", json={"query": QUERY}), 422, "invalid-input")
+
+
+def test_the_cross_encoder_is_the_one_that_was_activated(
+    make_service: MakeService, lexical_index: Index, tmp_path: Path
+) -> None:
+    """With it the scores are those of a service that has only known this model; of a canary each query has its side."""
+    other = str(write_tiny(tmp_path / "other", seed=2))
+    for tokens in (128, 256):
+        use("clickwise-minilm", Engine(tiny_model(seed=1)), tokens)
+    service = make_service({"docs": lexical_index})
+    queries = [f"espresso beans {number}" for number in range(12)]
+
+    def scores() -> list[list[float]]:
+        asked = [service.reranking.rerank(query, DOCUMENTS, model="cross-encoder") for query in queries]
+        return [[one.scores[one.order.index(at)] for at in range(len(DOCUMENTS))] for one in asked]
+
+    before = scores()
+    service.activate("model", "clickwise-minilm", other, 1.0)
+    after = scores()
+    assert all(one != two for one, two in zip(before, after, strict=True))
+    for tokens in (128, 256):
+        use("clickwise-minilm", Engine(tiny_model(seed=1)), tokens)
+    service.activate("model", "clickwise-minilm", "clickwise-minilm", 1.0)
+    assert scores() == before
+    service.activate("model", "clickwise-minilm", other, 0.5)
+    tried = scores()
+    assert all(one in (was, new) for one, was, new in zip(tried, before, after, strict=True))
+    assert tried not in (before, after)
+    assert scores() == tried
 
 
 def test_the_encoder_is_that_of_the_generation_that_serves(
