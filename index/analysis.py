@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 
@@ -19,23 +20,16 @@ class Analysis:
 
     def __init__(self, name: str) -> None:
         self.analyzer = analyzer(name)
-        self._terms = lru_cache(maxsize=256)(self._terms_of)  # every stage of a request asks for the query's terms
+        # Every stage of a request asks for the query's terms. (Not a cache of a method: that would hold this object.)
+        self._terms = lru_cache(maxsize=256)(partial(_terms, self.analyzer))
 
     def terms(self, words: str) -> list[str]:
         """The terms of a text, in order, with repetitions."""
         return list(self._terms(words))
 
-    def _terms_of(self, words: str) -> tuple[str, ...]:
-        return tuple(term for term, _, _ in self.tokens(words))
-
     def tokens(self, words: str, wanted: Iterable[str] | None = None) -> list[tuple[str, int, int]]:
         """(term, start, end) for each token, or for those of the `wanted` terms; offsets count UTF-16 units."""
-        java_words = text(words)
-        stream = cast("org.apache.lucene.analysis.TokenStream", self.analyzer.tokenStream("contents", java_words))
-        try:
-            return bulk.tokens(stream, wanted)
-        finally:
-            stream.close()
+        return _tokens(self.analyzer, words, wanted)
 
     def snippets(
         self, documents: Iterable[Document | None], frequencies: Mapping[str, int], total: int, width: int
@@ -47,3 +41,16 @@ class Analysis:
             snippet(doc.text, self.tokens(doc.text, weights), weights, width) if doc else Snippet("", ())
             for doc in documents
         ]
+
+
+def _terms(analyzer: Any, words: str) -> tuple[str, ...]:
+    return tuple(term for term, _, _ in _tokens(analyzer, words))
+
+
+def _tokens(analyzer: Any, words: str, wanted: Iterable[str] | None = None) -> list[tuple[str, int, int]]:
+    java_words = text(words)
+    stream = cast("org.apache.lucene.analysis.TokenStream", analyzer.tokenStream("contents", java_words))
+    try:
+        return bulk.tokens(stream, wanted)
+    finally:
+        stream.close()

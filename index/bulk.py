@@ -7,7 +7,7 @@ that found them. The functions here are small loops that the JVM itself puts tog
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, lru_cache
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from index.java import cast, java_class, text
+from index.java_frames import applying
 
 _PRIMITIVES = {
     "int": "java.lang.Integer",
@@ -33,30 +34,30 @@ _TOKENS = "org.apache.lucene.analysis.TokenStream"
 def hits(top_docs: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Lucene's document numbers and scores of a TopDocs, in its order: two arrays of shape (n,)."""
     numbers, scores = _hit_columns()
-    return np.array(numbers.apply(top_docs), dtype=np.int64), np.array(scores.apply(top_docs), dtype=np.float64)
+    return np.array(numbers(top_docs), dtype=np.int64), np.array(scores(top_docs), dtype=np.float64)
 
 
 def long_values(values: Any, count: int) -> npt.NDArray[np.int64]:
     """The NumericDocValues of documents 0 to count - 1, which must all have one."""
-    return np.array(_doc_values_column().apply(values, count), dtype=np.int64)
+    return np.array(_doc_values_column()(values, count), dtype=np.int64)
 
 
 def string_values(values: Any, count: int) -> list[str]:
     """The BinaryDocValues of documents 0 to count - 1 as text; no value may hold a line feed."""
-    joined: str = _string_column().apply(values, count)
+    joined: str = _string_column()(values, count)
     return joined.split("\n")[:-1]
 
 
 def live_bits(bits: Any, count: int) -> npt.NDArray[np.bool_]:
     """Lucene `Bits` as a boolean array of shape (count,)."""
-    return np.array(_bits_column().apply(bits, count), dtype=np.bool_)
+    return np.array(_bits_column()(bits, count), dtype=np.bool_)
 
 
 def tokens(stream: Any, wanted: Iterable[str] | None = None) -> list[tuple[str, int, int]]:
     """(term, start, end) for each token of a TokenStream, or only for those of the `wanted` terms; offsets count UTF-16
     units. The stream is consumed."""
     stream.reset()
-    joined: str = _token_loop().apply(stream)
+    joined: str = _token_loop()(stream)
     stream.end()
     lines = joined.split("\n")[:-1] if wanted is None else _lines_of(joined, set(wanted))
     rows = (line.rsplit("\t", 2) for line in lines)
@@ -81,7 +82,7 @@ def _lines_of(joined: str, terms: set[str]) -> list[str]:
 def term_frequencies(terms: Any) -> list[tuple[str, int]]:
     """(term, frequency) for each term of a document's term vector, in Lucene's order."""
     source = terms.iterator()
-    joined: str = _term_loop().apply(source)
+    joined: str = _term_loop()(source)
     rows = (line.rsplit("\t", 1) for line in joined.split("\n")[:-1])
     return [(term, int(frequency)) for term, frequency in rows]
 
@@ -91,7 +92,7 @@ def float_map(values: Mapping[str, float]) -> Any:
     if not values:  # an empty list goes over as an array of objects, whatever it lacks
         return java_class("java.util.HashMap")()
     keys, numbers = [text(key) for key in values], [float(number) for number in values.values()]
-    return cast("java.util.Map", _map_loop().apply(keys, numbers))
+    return cast("java.util.Map", _map_loop()(keys, numbers))
 
 
 @cache
@@ -123,11 +124,11 @@ def _getter(owner: str, name: str, result: str) -> Any:
     return _handles().publicLookup().findGetter(kind, name, value)
 
 
-def _function(handle: Any, arity: int) -> Any:
-    """A handle as a java.util.function.Function or BiFunction, which pyjnius can call."""
+def _function(handle: Any, arity: int) -> Callable[..., Any]:
+    """A handle as a function of Python, by way of a java.util.function.Function or BiFunction, which pyjnius calls."""
     name = "java.util.function.Function" if arity == 1 else "java.util.function.BiFunction"
     proxies = java_class("java.lang.invoke.MethodHandleProxies")
-    return cast(name, proxies.asInterfaceInstance(_type(name), handle))
+    return applying(cast(name, proxies.asInterfaceInstance(_type(name), handle)))
 
 
 def _fill(array: str, source: str, item: Any, count: Any) -> Any:

@@ -6,7 +6,7 @@ import json
 import threading
 import weakref
 from collections.abc import Hashable, Iterable, Sequence
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +58,12 @@ class LexicalView:
         self._analysis = Analysis(manifest.analyzer)
         fields = json.loads(self.commit_data()["fields"])
         self._builder = QueryBuilder(self._analysis.analyzer, manifest.boosts, fields)
-        self._own_searcher = lru_cache(maxsize=8)(self._new_searcher)
+        # Of functions, not of methods of this view: a view that holds itself stays, with all that it has read, until
+        # Python looks for cycles, and in a service that has run for a while it seldom does.
+        self._own_searcher = lru_cache(maxsize=8)(partial(_searcher, self._reader, manifest))
         self._collections: dict[Hashable, CollectionSearchers] = {}
         self._collections_lock = threading.Lock()
-        self._term_frequencies = lru_cache(maxsize=65_536)(self._count)  # query expansion asks for hundreds
+        self._term_frequencies = lru_cache(maxsize=65_536)(partial(_frequencies, self._reader, tuple(manifest.boosts)))
         self.segments = Segments.of(reader, known)
         self.documents_count: int = reader.numDocs()
         weakref.finalize(self, _close, reader).atexit = False
@@ -163,10 +165,6 @@ class LexicalView:
         """The statistics of each term, by searched field."""
         return {term: self._term_frequencies(term) for term in terms}
 
-    def _count(self, term: str) -> Frequencies:
-        words = [java_class("org.apache.lucene.index.Term")(name, text(term)) for name in self._manifest.boosts]
-        return tuple((int(self._reader.docFreq(word)), int(self._reader.totalTermFreq(word))) for word in words)
-
     def field_statistics(self) -> dict[str, FieldStatistics]:
         """The statistics of each searched field. Deleted documents count until Lucene has merged them away."""
         reader = self._reader
@@ -216,11 +214,17 @@ class LexicalView:
             known.learn(statistics.terms)
         return known.searcher((query.k1, query.b), similarity(self._manifest, query.k1, query.b))
 
-    def _new_searcher(self, k1: float | None, b: float | None) -> Any:
-        searcher = java_class("org.apache.lucene.search.IndexSearcher")(self._reader)
-        bm25 = similarity(self._manifest, k1, b)
-        searcher.setSimilarity(bm25)
-        return searcher
+
+def _searcher(reader: Any, manifest: Manifest, k1: float | None, b: float | None) -> Any:
+    searcher = java_class("org.apache.lucene.search.IndexSearcher")(reader)
+    bm25 = similarity(manifest, k1, b)
+    searcher.setSimilarity(bm25)
+    return searcher
+
+
+def _frequencies(reader: Any, fields: Sequence[str], term: str) -> Frequencies:
+    words = [java_class("org.apache.lucene.index.Term")(name, text(term)) for name in fields]
+    return tuple((int(reader.docFreq(word)), int(reader.totalTermFreq(word))) for word in words)
 
 
 @cache

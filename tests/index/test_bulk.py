@@ -54,7 +54,7 @@ def test_wanted_tokens_are_some_of_all(words: str, wanted: set[str]) -> None:
 
 def test_hits_are_those_read_one_by_one(lexical_index: Index) -> None:
     view = lexical_index.view().lexical
-    searcher = view._new_searcher(None, None)
+    searcher = view._own_searcher(None, None)
     everything = java_class("org.apache.lucene.search.MatchAllDocsQuery")()
     found = searcher.search(everything, 50)
     numbers, scores = bulk.hits(found)
@@ -64,7 +64,7 @@ def test_hits_are_those_read_one_by_one(lexical_index: Index) -> None:
 
 
 def test_no_hits_give_empty_arrays(lexical_index: Index) -> None:
-    searcher = lexical_index.view().lexical._new_searcher(None, None)
+    searcher = lexical_index.view().lexical._own_searcher(None, None)
     nothing = java_class("org.apache.lucene.search.MatchNoDocsQuery")()
     numbers, scores = bulk.hits(searcher.search(nothing, 10))
     assert numbers.shape == scores.shape == (0,)
