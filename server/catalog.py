@@ -37,6 +37,7 @@ class Catalog:
         # One index needs no default; of several none is more obvious than the others. What others are built later
         # changes nothing for those who name none.
         self.default_index = default_index or (next(iter(opened)) if len(opened) == 1 else None)
+        self._shelf.needed |= {self.default_index} if self.default_index else set()
         self.default_pipeline = default_pipeline
 
     @property
@@ -52,6 +53,7 @@ class Catalog:
         opening = partial(Index.open, engine=settings.shard_engine, patience=settings.shard_timeout_ms / 1000)
         opened = {name: opening(path) for name, path in settings.index_paths().items()}
         shelf = Shelf(opened, settings.found_index, settings.index_paths, opening)
+        shelf.needed = frozenset(settings.indexes)
         return cls(shelf, specs, settings.default_index, settings.default_pipeline)
 
     def having(
@@ -95,8 +97,13 @@ class Catalog:
         _among(self.specs, wanted, "pipeline")
         return build_pipeline(wanted, self.specs, index)
 
+    def let_go(self) -> None:
+        """Serve no more what has been removed from the disk: see `Shelf.let_go`."""
+        self._shelf.let_go()
+
     def index_infos(self) -> list[IndexInfo]:
         """Every index that there is now."""
+        self._shelf.let_go()
         self._shelf.look()
         return [self._info(name, index) for name, index in self.indexes.items()]
 

@@ -57,6 +57,7 @@ def look(service: Service) -> dict[str, str]:
     """Part -> "ok", or why it does not work. The parts are told to everybody who asks, the reasons to the log."""
 
     def indexes() -> None:
+        service.catalog.let_go()
         for index in service.catalog.indexes.values():
             if index.view().gone:
                 raise NotFoundError(f"The index at {index.path} is gone.", "Put it back, or build it again.")

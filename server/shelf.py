@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 
 from index import generations
 from index.errors import ClickwiseError
@@ -13,9 +15,12 @@ from index.index import Index
 
 log = logging.getLogger("clickwise.indexes")
 
+AWAY_SECONDS: Final = 60.0
+"""For how long the directory of an index may be away: after that it has been removed on purpose, and is not served."""
+
 
 class Shelf:
-    """Thread-safe. What is open stays open; its directory may go and come back: see `index.index.Index.view`."""
+    """Thread-safe. What is open answers while its directory is away: see `index.index.Index.view`."""
 
     def __init__(
         self,
@@ -30,6 +35,9 @@ class Shelf:
         self._place, self._places, self._opening = place, places, opening
         self._turn = threading.Lock()
         self._refused: dict[str, tuple[int, int]] = {}  # the stamps of indexes that cannot be opened, as `look` told
+        self._away: dict[str, float] = {}  # since when directories are
+        self.needed: frozenset[str] = frozenset()
+        """The indexes that are never let go of: a service without them could not do what it was set up for."""
 
     def get(self, name: str) -> Index | None:
         """An index; one that was built just now is opened, warm before it answers. None where there is none.
@@ -59,6 +67,27 @@ class Shelf:
         finally:
             self._turn.release()
 
+    def let_go(self) -> None:
+        """Serve no more what has been removed: an index that nobody needs, and whose directory has been away for a
+        minute. Where the directory is there, and cannot be read, the index is damaged, and stays.
+
+        Does nothing while another thread is opening one.
+        """
+        if not self._turn.acquire(blocking=False):
+            return
+        try:
+            now = time.monotonic()
+            away = {name: index.path for name, index in self.opened.items() if not index.path.exists()}
+            for name, path in away.items():
+                if name not in self._away:
+                    log.error("the directory %s of the index %s is gone: what is open goes on answering", path, name)
+            self._away = {name: self._away.get(name, now) for name in away}
+            for name, since in self._away.items():
+                if now - since >= AWAY_SECONDS and name not in self.needed:
+                    self._remove(name)
+        finally:
+            self._turn.release()
+
     def close(self) -> None:
         for index in self.opened.values():
             index.close()
@@ -71,6 +100,12 @@ class Shelf:
                 self._add(name, path)
         except (ClickwiseError, OSError) as error:
             log.error("the index %s cannot be opened: %s", name, error)
+
+    def _remove(self, name: str) -> None:
+        removed = self.opened[name]
+        self.opened = {other: index for other, index in self.opened.items() if other != name}
+        removed.close()
+        log.error("the index %s is served no more: its directory %s was removed", name, removed.path)
 
     def _add(self, name: str, path: Path) -> Index:
         index = self._opening(path)

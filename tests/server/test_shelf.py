@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 from index.build import BuildOptions, build_index
 from index.index import Index
 from index.types import Document
+from server import health, shelf
 from server.service import Service
 from server.settings import Settings
 from tests.server.conftest import client_of
@@ -134,6 +135,71 @@ def test_an_index_that_is_gone_says_so_and_comes_back_as_another(client: TestCli
     assert found(client, "quagga", "second") == []
     assert found(client, "zebra", "second") == ["zebra-0", "zebra-1", "zebra-2"]
     assert client.put("/v1/documents/new", params={"index": "second"}, json={"text": "zebra"}).status_code == 201
+
+
+def ready(client: TestClient) -> bool:
+    return client.get("/readyz").status_code == 200
+
+
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "FRESH_SECONDS", -1.0)  # look every time
+
+
+@pytest.mark.usefixtures("looked_at")
+def test_an_index_that_was_removed_is_let_go_of_after_a_while(
+    client: TestClient, build: Build, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = build("second", "quagga")
+    assert len(found(client, "quagga", "second")) == 3
+    shutil.rmtree(path)
+    assert not ready(client)  # it may be a disk that comes back
+    assert not ready(client)
+    assert names(client) == ["first", "second"]
+    assert caplog.text.count("of the index second is gone") == 1
+    monkeypatch.setattr(shelf, "AWAY_SECONDS", 0.0)
+    assert ready(client)
+    assert caplog.text.count(f"the index second is served no more: its directory {path} was removed") == 1
+    assert names(client) == ["first"]
+    refused = client.post("/v1/search", json={"query": "quagga", "index": "second"})
+    assert (refused.status_code, refused.json()["field"]) == (404, "index")
+    build("second", "zebra")
+    assert found(client, "zebra", "second") == ["zebra-0", "zebra-1", "zebra-2"]
+    assert ready(client)
+
+
+@pytest.mark.usefixtures("looked_at")
+def test_an_index_that_comes_back_in_time_stays(
+    client: TestClient, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = build("second", "quagga")
+    assert found(client, "quagga", "second")
+    shutil.move(path, tmp_path / "away")
+    assert not ready(client)
+    shutil.move(tmp_path / "away", path)
+    monkeypatch.setattr(shelf, "AWAY_SECONDS", 0.0)
+    assert ready(client)
+    assert found(client, "quagga", "second")
+
+
+@pytest.mark.usefixtures("looked_at")
+def test_a_damaged_index_and_one_that_is_needed_keep_the_service_from_being_ready(
+    client: TestClient, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelf, "AWAY_SECONDS", 0.0)
+    path = build("second", "quagga")
+    assert found(client, "quagga", "second")
+    pointer = (path / "current").read_bytes()
+    (path / "current").unlink()
+    assert not ready(client)
+    assert names(client) == ["first", "second"]
+    (path / "current").write_bytes(pointer)
+    assert ready(client)
+    first = path.with_name("first")  # of those who name none
+    shutil.move(first, tmp_path / "away")
+    assert not ready(client)
+    shutil.move(tmp_path / "away", first)
+    assert ready(client)
 
 
 @pytest.mark.parametrize("name", ["..", ".", "../indexes/first", "first/", "x" * 5_000, "nul\0", "\ud800", " "])
