@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final
 
@@ -37,3 +38,19 @@ class Distribution:
     @property
     def count(self) -> int:
         return self.read()[0][-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What a model has computed so far: the texts and tokens of each batch, and the seconds that one core took."""
+
+    texts: Distribution = field(default_factory=lambda: Distribution(SIZES))
+    tokens: Distribution = field(default_factory=lambda: Distribution([16 * size for size in SIZES]))
+    seconds: Distribution = field(default_factory=lambda: Distribution(SECONDS))
+
+    def add(self, texts: int, tokens: int | None, seconds: float) -> None:
+        """One more batch; `tokens` is None where nobody has counted them."""
+        self.texts.add(texts)
+        if tokens is not None:
+            self.tokens.add(tokens)
+        self.seconds.add(seconds)

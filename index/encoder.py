@@ -16,6 +16,7 @@ from typing import Literal, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from index.distribution import Computed
 from index.errors import ConflictError, InputError, NotFoundError, UnavailableError
 
 Precision: TypeAlias = Literal["auto", "fp32", "bf16"]
@@ -49,6 +50,13 @@ class Encoder(Protocol):
         `on_progress` is called now and then with the number of texts done since its last call.
         """
         ...
+
+
+@runtime_checkable
+class Counting(Encoder, Protocol):
+    """One that counts what it computes."""
+
+    computed: Computed
 
 
 def load_encoder(name: str = "default", *, precision: Precision = "auto", max_tokens: int | None = None) -> Encoder:

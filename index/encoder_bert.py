@@ -18,6 +18,7 @@ import json
 import os
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,6 +36,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn.functional import embedding, gelu, layer_norm, linear, normalize, scaled_dot_product_attention
 
+from index.distribution import Computed
 from index.encoder import Encoder, load_again
 from index.encoder_batches import batches, readable
 from index.vectors import Single
@@ -91,6 +93,7 @@ class BertEncoder:
         self._norm = weights.affine("embeddings.LayerNorm")
         self._layers = weights.layers()
         self.dimension = int(self._words.shape[1])
+        self.computed = Computed()
 
     def __reduce__(self) -> tuple[Callable[..., Encoder], tuple[str, str, int, bool]]:
         """In a pickle it is its name: whoever reads that loads the model."""
@@ -115,7 +118,7 @@ class BertEncoder:
                 on_progress(len(batch))
 
         for batch in batches([len(text) for text in tokens], _TOKENS):
-            running.append((batch, pool.submit(self._forward, [tokens[i] for i in batch])))
+            running.append((batch, pool.submit(self._computed, [tokens[i] for i in batch])))
             if len(running) > torch.get_num_threads():
                 collect()
         while running:
@@ -128,6 +131,12 @@ class BertEncoder:
             part = [readable(text, self.max_tokens) for text in texts[start : start + _TEXTS]]
             tokens.extend(np.array(text.ids, np.int32) for text in self._tokenizer.encode_batch_fast(part))
         return tokens
+
+    def _computed(self, texts: list[npt.NDArray[np.int32]]) -> Single:
+        start = time.perf_counter()
+        vectors = self._forward(texts)
+        self.computed.add(len(texts), sum(map(len, texts)), time.perf_counter() - start)
+        return vectors
 
     @torch.inference_mode()
     def _forward(self, texts: list[npt.NDArray[np.int32]]) -> Single:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from index.distribution import Computed
 from index.encoder import Encoder, load_again
 from index.encoder_batches import batches, readable
 
@@ -27,6 +29,7 @@ class LibraryEncoder:
         self._bf16 = bf16
         self._model = _load(directory)
         self._lock = threading.Lock()
+        self.computed = Computed()
         longest = int(self._model.max_seq_length or _MAX_TOKENS)
         self.max_tokens = self._model.max_seq_length = min(longest, max_tokens or longest)
         self.dimension = int(self._run([""]).shape[1])
@@ -56,7 +59,9 @@ class LibraryEncoder:
         import torch
 
         with self._lock, torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self._bf16):
+            start = time.perf_counter()
             vectors = self._model.encode(texts, batch_size=len(texts), show_progress_bar=False)
+            self.computed.add(len(texts), None, time.perf_counter() - start)
         rows: npt.NDArray[np.float32] = np.asarray(vectors, np.float32)
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
         rows = rows / np.maximum(lengths, np.finfo(np.float32).tiny)

@@ -30,9 +30,9 @@ class Encoders:
             self._loaded.forget(old)  # that of the generation before is still asked for
         return found
 
-    def any_loaded(self) -> bool:
-        """Whether any has been asked for and loaded."""
-        return bool(self._loaded.made())
+    def loaded(self) -> list[Encoder]:
+        """Those that were given, or asked for and loaded."""
+        return [self._given] if self._given is not None else list(self._loaded.made().values())
 
 
 def _load(wanted: EncoderInfo) -> Encoder:

@@ -220,6 +220,10 @@ class Index:
             )
         return self._encoders.of(wanted)
 
+    def encoders(self) -> list[Encoder]:
+        """The models that have been loaded for this index: that of its generation, and maybe of the one before."""
+        return self._encoders.loaded()
+
     def warm_up(self, queries: Sequence[str] = ("warm up", "a longer query about nothing in particular")) -> None:
         """Load the model and run a few searches, so that the first request does not pay for it."""
         view = self.view()
@@ -257,7 +261,7 @@ class Index:
             self._generation.refresh(current)
         else:
             opened = self._opened(current)
-            if self._encoders.any_loaded() and opened.manifest.encoder:
+            if self._encoders.loaded() and opened.manifest.encoder:
                 self.encoder(opened.manifest)
             opened.warm_up()
             self._generation = opened  # views of the one before live on as long as somebody reads them

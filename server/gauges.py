@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from index.distribution import Distribution
+from index.distribution import Computed, Distribution
+from index.encoder import Counting
 from index.errors import ClickwiseError
 from index.java import heap
 from server.jobs.queue import Backlog, Queue
@@ -35,10 +36,12 @@ class Gauges(Collector):
         yield from self._workers()
         yield from _java()
         engines, service = _engines(), self._house.service
+        indexes = service.catalog.indexes if service else {}
         yield from _models(engines)
-        yield from _caches(engines, service.catalog.indexes if service else {})
+        yield from _encoders(indexes)
+        yield from _caches(engines, indexes)
         if service is not None:
-            yield from _indexes(service.catalog.indexes)
+            yield from _indexes(indexes)
             yield from _store(service)
             yield _releases(service)
             if (backlog := self._house.backlog.read(Queue(service.store))) is not None:
@@ -81,15 +84,35 @@ def _java() -> Iterator[Metric]:
 
 def _models(engines: dict[str, Engine]) -> Iterator[Metric]:
     queue = GaugeMetricFamily("clickwise_model_queue_tokens", "Tokens that wait or are computed.", labels=["model"])
-    texts = HistogramMetricFamily("clickwise_model_batch_texts", "Texts of a batch computed.", labels=["model"])
-    tokens = HistogramMetricFamily("clickwise_model_batch_tokens", "Tokens of a batch.", labels=["model"])
-    seconds = HistogramMetricFamily("clickwise_model_batch_duration_seconds", "Of one core, a batch.", labels=["model"])
     for model, engine in engines.items():
         queue.add_metric([model], engine.waiting_tokens)
-        _add(texts, [model], engine.computed.texts)
-        _add(tokens, [model], engine.computed.tokens)
-        _add(seconds, [model], engine.computed.seconds)
-    yield from (queue, texts, tokens, seconds)
+    yield queue
+    yield from _batches("model", ["model"], {(model,): engine.computed for model, engine in engines.items()})
+
+
+def _encoders(indexes: Mapping[str, Index]) -> Iterator[Metric]:
+    computed: dict[tuple[str, ...], Computed] = {
+        (name, encoder.name): encoder.computed
+        for name, index in indexes.items()
+        for encoder in index.encoders()
+        if isinstance(encoder, Counting)
+    }
+    yield from _batches("encoder", ["index", "model"], computed)
+
+
+def _batches(kind: str, labels: Sequence[str], of: Mapping[tuple[str, ...], Computed]) -> Iterator[Metric]:
+    """What models of one kind have computed, by the values of their labels."""
+
+    def family(what: str, says: str) -> HistogramMetricFamily:
+        return HistogramMetricFamily(f"clickwise_{kind}_batch_{what}", says, labels=labels)
+
+    texts, tokens = family("texts", "Texts of a batch computed."), family("tokens", "Tokens of a batch.")
+    seconds = family("duration_seconds", "Of one core, a batch.")
+    for values, computed in of.items():
+        _add(texts, values, computed.texts)
+        _add(tokens, values, computed.tokens)
+        _add(seconds, values, computed.seconds)
+    yield from (texts, tokens, seconds)
 
 
 def _add(family: HistogramMetricFamily, labels: Sequence[str], seen: Distribution) -> None:

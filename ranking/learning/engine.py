@@ -16,7 +16,6 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import wait
-from dataclasses import dataclass, field
 from itertools import count
 from typing import TypeAlias
 
@@ -25,7 +24,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from index.distribution import SECONDS, SIZES, Distribution
+from index.distribution import Computed
 from index.encoder_bert import workers
 from index.errors import OverloadedError, UnavailableError
 from ranking.learning.bert import Packed
@@ -54,15 +53,6 @@ def keep_calls_apart() -> None:
     """
     global _apart  # noqa: PLW0603
     _apart = True
-
-
-@dataclass(frozen=True, slots=True)
-class Computed:
-    """What an engine has computed so far: the texts and tokens of each batch, and the seconds that one core took."""
-
-    texts: Distribution = field(default_factory=lambda: Distribution(SIZES))
-    tokens: Distribution = field(default_factory=lambda: Distribution([16 * size for size in SIZES]))
-    seconds: Distribution = field(default_factory=lambda: Distribution(SECONDS))
 
 
 class Engine:
@@ -237,9 +227,8 @@ class Engine:
             with self._changed:
                 self._tokens -= sum(len(work.pair) for work in batch)
             if started:
-                self.computed.texts.add(len(started))
-                self.computed.tokens.add(sum(len(work.pair) for work in started))
-                self.computed.seconds.add(time.perf_counter() - start)
+                tokens = sum(len(work.pair) for work in started)
+                self.computed.add(len(started), tokens, time.perf_counter() - start)
 
     @torch.inference_mode()
     def _forward(self, works: list[Work]) -> list[Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,11 @@ from sqlalchemy import update
 from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient
 
+from index.build import build_index
+from index.encoder import load_encoder
 from index.errors import UnavailableError
 from index.index import Index
+from index.types import Document
 from server.app import create_app
 from server.jobs.queue import Queue
 from server.middleware import Envelope
@@ -22,7 +26,7 @@ from server.service import Service
 from server.store import Store
 from server.store.tables import jobs
 from server.watch import UNMATCHED, Watch
-from tests.ranking.learning.tiny import write_tiny
+from tests.ranking.learning.tiny import FRAME, write_sentences, write_tiny
 from tests.server.conftest import MakeService, client_of
 
 
@@ -113,6 +117,29 @@ def test_models_their_caches_and_what_was_degraded(
         late = client.post("/v1/search", json={"query": "a new one on boats", "pipeline": "hasty"}).json()
         assert late["degraded"] == "deadline"
         assert scrape(client)["clickwise_degraded_total", "deadline"] == 1
+
+
+def test_sentence_encoders(make_service: MakeService, corpus: list[Document], tmp_path: Path) -> None:
+    """One that we compute ourselves, and one that sentence-transformers does."""
+    models = {"plain": write_sentences(tmp_path / "plain"), "foreign": write_sentences(tmp_path / "foreign")}
+    pooling = {"word_embedding_dimension": FRAME.width, "pooling_mode_max_tokens": True}  # which ours does not do
+    (tmp_path / "foreign" / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+    for name, model in models.items():
+        build_index(tmp_path / name, corpus[:20], encoder=load_encoder(str(model)))
+    opened = {name: Index.open(tmp_path / name) for name in models}
+    service = make_service(opened)
+    with client_of(service) as client:
+        assert not any("encoder_batch" in name for name, *_ in scrape(client))  # none is loaded yet
+        for name in models:
+            assert client.post("/v1/search", json={"query": "espresso", "index": name}).json()["hits"]
+        seen = scrape(client)
+    for name, model in models.items():
+        labels = (name, str(model))
+        assert seen["clickwise_encoder_batch_texts_count", *labels] >= 1
+        assert seen["clickwise_encoder_batch_texts_sum", *labels] >= 1
+        assert seen["clickwise_encoder_batch_duration_seconds_sum", *labels] > 0
+        counted = seen["clickwise_encoder_batch_tokens_sum", *labels]
+        assert counted >= 3 if name == "plain" else counted == 0  # the library keeps its tokens to itself
 
 
 def test_callers_cannot_add_series(make_service: MakeService, lexical_index: Index) -> None:
