@@ -42,8 +42,9 @@ class Database(ABC):
         return self.reading()
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction that writes: durable when the block ends, taken back when it raises."""
+    def writing(self, *, long: bool = False) -> Iterator[Connection]:
+        """A transaction that writes: durable when the block ends, taken back when it raises. Who says that it is `long`
+        holds up nobody who has written already, where transactions share commits."""
         with self.errors(), self._writer().begin() as connection:
             yield connection
 

@@ -2,7 +2,8 @@
 
 A commit waits for the disk, and who comes meanwhile has to wait for the commit. So threads write one after the other
 into one transaction, and the last in line commits for all of them. Every one returns when its own writes are on the
-disk, not before; one that is alone commits at once, and nobody waits for company.
+disk, not before; one that is alone commits at once, and nobody waits for company. Nor does anybody for one that takes
+long: what is done when its turn comes is committed first.
 """
 
 from __future__ import annotations
@@ -29,24 +30,32 @@ class GroupCommit:
         self._group: _Group | None = None
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """A transaction: durable when the block ends, taken back when it raises, whatever becomes of the others."""
+    def transaction(self, *, long: bool = False) -> Iterator[Connection]:
+        """A transaction: durable when the block ends, taken back when it raises, whatever becomes of the others.
+
+        One that is `long` begins a group: those who have written before it are not kept from their commit.
+        """
         with self._counting:
             self.waiting += 1
         with self._turn:
             with self._counting:
                 self.waiting -= 1
+            if long and self._group is not None:
+                self._end(self._group)
             group = self._group = self._group or _Group(self._connect())
             try:
                 with group.part() as connection:
                     yield connection
             finally:
                 if group.lost or not self.waiting:
-                    self._group = None
-                    group.end()
-                    if not group.lost:
-                        self.sizes.add(group.parts)
+                    self._end(group)
         group.wait()
+
+    def _end(self, group: _Group) -> None:
+        self._group = None
+        group.end()
+        if not group.lost:
+            self.sizes.add(group.parts)
 
 
 class _Group:

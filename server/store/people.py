@@ -14,19 +14,20 @@ import secrets
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, delete, insert, or_, select
+from sqlalchemy import Connection, Select, delete, insert, or_, select
 
 from server.store import removals
 from server.store.database import Database
 from server.store.records import Erased, Page
+from server.store.removals import remove_some
 from server.store.rows import now_ms
 from server.store.tables import events, impressions, queries, rankings, salts
 
 DAY_MS: Final = 24 * 3600 * 1000
 _BATCH: Final = 100
-"""Queries erased in one transaction: others may write in between."""
+"""Queries whose last rows go in one transaction."""
 
 
 class Pseudonyms:
@@ -78,25 +79,36 @@ def pseudonym(person: str, salt: bytes) -> str:
 def erase(database: Database, person: str) -> Erased:
     """Remove every query that this session, client or user has been shown a page of, with all that belongs to it.
 
-    Raises UnavailableError where the store cannot be written; asking again goes on where it stopped.
+    Piece by piece: others write in between, and a kill leaves the rest. Raises UnavailableError where the store cannot
+    be written. Asking again goes on where it stopped.
     """
     with database.reading() as connection:
         names = [person, *(pseudonym(person, salt) for salt in connection.execute(select(salts.c.salt)).scalars())]
     people = (impressions.c.session_id, impressions.c.client_id, impressions.c.user_id)
     theirs = select(impressions.c.query_id).where(or_(*(column.in_(names) for column in people))).distinct()
-    done = Erased()
-    while True:
-        with database.writing() as connection:
-            wanted = connection.execute(theirs.limit(_BATCH)).scalars().all()
-            if not wanted:
-                break
-            done += remove(connection, wanted)
+    done = remove_queries(database, theirs)
     database.compact()
     return done
 
 
-def remove(connection: Connection, query_ids: Sequence[str]) -> Erased:
-    """Remove these queries with all that belongs to them."""
+def remove_queries(database: Database, which: Select[Any]) -> Erased:
+    """Remove the queries of these ids with all that belongs to them."""
+    done = Erased()
+    while True:
+        with database.reading() as connection:
+            wanted = connection.execute(which.limit(_BATCH)).scalars().all()
+        if not wanted:
+            return done
+        # What there may be much of first. The pages go with their queries: they are what tells whose those are.
+        for table in (events, rankings):
+            while removed := remove_some(database, table, table.c.query_id.in_(wanted)):
+                done += Erased(**{table.name: removed})
+        with database.writing(long=True) as connection:
+            done += _remove(connection, wanted)
+
+
+def _remove(connection: Connection, query_ids: Sequence[str]) -> Erased:
+    """Remove these queries with all that is left of them."""
     # The lock keeps out events and rounds that are just coming: they find no query afterwards.
     connection.execute(select(queries.c.query_id).where(queries.c.query_id.in_(query_ids)).with_for_update())
     removed = {

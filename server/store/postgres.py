@@ -52,9 +52,9 @@ class Postgres(Database):
         self.weeks = Weeks(self)
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self, *, long: bool = False) -> Iterator[Connection]:
         self.weeks.make(now_ms())
-        with super().writing() as connection:
+        with super().writing(long=long) as connection:
             yield connection
 
     @contextmanager

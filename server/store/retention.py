@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, delete, exists, func, select
 
-from server.store import removals
 from server.store.database import Database
-from server.store.people import DAY_MS, remove
+from server.store.people import DAY_MS, remove_queries
 from server.store.records import Erased
+from server.store.removals import remove_some
 from server.store.rows import now_ms
 from server.store.tables import events, impressions, jobs, queries, rankings, salts
 
@@ -18,8 +18,6 @@ _TIMES: Final[dict[str, tuple[Table, ColumnElement[int]]]] = {
     "impressions": (impressions, impressions.c.shown_ms),
     "rankings": (rankings, rankings.c.ranked_ms),
 }
-_BATCH: Final = 1_000
-"""Rows removed in one transaction: others may write in between."""
 
 
 def prune(database: Database, days: int) -> Erased:
@@ -32,14 +30,9 @@ def prune(database: Database, days: int) -> Erased:
     cutoff = now_ms() - days * DAY_MS
     done = database.drop_before(cutoff)
     for name, (table, time) in _TIMES.items():
-        while removed := _remove_oldest(database, table, time, cutoff):
+        while removed := remove_some(database, table, time < cutoff, first=time):
             done += Erased(**{name: removed})
-    while True:
-        with database.writing() as connection:
-            wanted = connection.execute(_forsaken(cutoff).limit(_BATCH // 10)).scalars().all()
-            if not wanted:
-                break
-            done += remove(connection, wanted)
+    done += remove_queries(database, _forsaken(cutoff))
     with database.writing() as connection:
         successor = select(func.max(salts.c.started_ms)).where(salts.c.started_ms <= cutoff).scalar_subquery()
         connection.execute(delete(salts).where(salts.c.started_ms < successor))
@@ -62,18 +55,6 @@ def prunable(database: Database, days: int) -> Erased:
 
 def _count(connection: Connection, rows: Select[Any]) -> int:
     return connection.execute(select(func.count()).select_from(rows.subquery())).scalar_one()
-
-
-def _remove_oldest(database: Database, table: Table, time: ColumnElement[int], cutoff: int) -> int:
-    """Remove one batch of the rows before `cutoff`, the oldest ones; returns how many."""
-    last = select(time).where(time < cutoff).order_by(time).offset(_BATCH - 1).limit(1)
-    with database.writing() as connection:
-        bound = connection.execute(last).scalar()
-        old = time < cutoff if bound is None else time <= bound
-        count = connection.execute(delete(table).where(old)).rowcount
-        if count:
-            removals.note(connection)
-        return count
 
 
 def _forsaken(cutoff: int) -> Select[Any]:

@@ -49,8 +49,8 @@ class Sqlite(Database):
         self.commits = self._group.sizes
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        with self.errors(), self._group.transaction() as connection:
+    def writing(self, *, long: bool = False) -> Iterator[Connection]:
+        with self.errors(), self._group.transaction(long=long) as connection:
             yield connection
 
     def claim(self, connection: Connection, name: str) -> None:

@@ -70,11 +70,11 @@ class Store:
         return self.database.reading()
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction that writes: durable when the block ends, taken back when it raises."""
+    def writing(self, *, long: bool = False) -> Iterator[Connection]:
+        """A transaction that writes: see `server.store.database.Database.writing`."""
         start = time.perf_counter()
         try:
-            with self.database.writing() as connection:
+            with self.database.writing(long=long) as connection:
                 yield connection
         except UnavailableError:
             self.writes.failed.add(time.perf_counter() - start)
@@ -164,7 +164,7 @@ class Store:
         outcomes: dict[int, R | ClickwiseError] = {}
         order = sorted(range(len(many)), key=lambda number: key(many[number]))
         for start in range(0, len(order), MOST_TOGETHER):
-            with self.writing() as connection:
+            with self.writing(long=True) as connection:
                 for number in order[start : start + MOST_TOGETHER]:
                     try:
                         outcomes[number] = add(connection, many[number])

@@ -20,7 +20,7 @@ from index.types import Document
 from ranking.clicks.splits import Split
 from ranking.config import load_specs
 from ranking.cross_encoder import CrossEncoderRanker
-from ranking.learning import engines
+from ranking.learning.cross_encoder import CrossEncoder, load_cross_encoder
 from ranking.learning.engine import Engine
 from ranking.learning.engines import use
 from ranking.pipeline import models
@@ -285,10 +285,11 @@ def test_who_works_with_a_model_keeps_it_until_he_is_done(
             assert go_on.wait(60)
         return rank_both(ranker, *asked)
 
-    load = engines.load_cross_encoder
-    monkeypatch.setattr(
-        engines, "load_cross_encoder", lambda name, **options: loaded.append(name) or load(name, **options)
-    )
+    def loads(name: str, **options: Any) -> CrossEncoder:
+        loaded.append(name)
+        return load_cross_encoder(name, **options)
+
+    monkeypatch.setattr("ranking.learning.engines.load_cross_encoder", loads)
     monkeypatch.setattr(CrossEncoderRanker, "rank_both", waits)
     with ThreadPoolExecutor(1) as pool:
         searching = pool.submit(service.search, SearchRequest(query="boat"))

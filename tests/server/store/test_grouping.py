@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -43,8 +45,8 @@ class Database:
         return what
 
     def kept(self) -> set[str]:
-        with self.engine.connect() as connection:
-            return set(connection.exec_driver_sql("SELECT what FROM kept").scalars())
+        with closing(sqlite3.connect(str(self.engine.url.database))) as connection:  # beside a writer, without its lock
+            return {what for (what,) in connection.execute("SELECT what FROM kept")}
 
     def together(self, first: Write, *others: Write) -> list[Future[str]]:
         """Write 0, 1, 2 … each in a thread of its own, the others while the first is in its transaction."""
@@ -138,6 +140,39 @@ def test_a_transaction_that_cannot_begin_fails_alone(database: Database) -> None
         connection.exec_driver_sql("INSERT INTO kept (what) VALUES ('later')")
     assert database.kept() == {"later"}
     engine.dispose()
+
+
+def test_a_long_one_holds_up_nobody_who_has_written_already(database: Database) -> None:
+    """A small one has written, and a long one waits: the small one is durable while the long one goes on."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def long() -> None:
+        with database.group.transaction(long=True) as connection:
+            connection.exec_driver_sql("INSERT INTO kept (what) VALUES ('long')")
+            begun.set()
+            assert go_on.wait(30)
+
+    def until_it_waits(_: Connection) -> None:
+        longest.append(pool.submit(long))
+        while not database.group.waiting:
+            begun.wait(0)
+
+    longest = list[Future[None]]()
+    with ThreadPoolExecutor(3) as pool:
+        small = pool.submit(database.write, "small", until_it_waits)
+        try:
+            assert small.result(30) == "small"
+            assert begun.wait(30)
+            assert database.kept() == {"small"}
+            later = pool.submit(database.write, "later")
+            while not database.group.waiting:
+                begun.wait(0)
+        finally:
+            go_on.set()
+        assert later.result(30) == "later"
+        longest[0].result(30)
+    assert database.kept() == {"small", "long", "later"}
+    assert database.commits == 2  # who came while it went on shares its commit
 
 
 def test_many_threads(database: Database) -> None:

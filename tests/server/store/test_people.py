@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.event import listen
 
 from index.errors import NotFoundError
 from server.events import Event
-from server.store import Page, Store, StoredQuery
+from server.store import Page, Store, StoredQuery, removals
 from server.store.people import DAY_MS, pseudonym
 from server.store.records import Erased
 from server.store.tables import impressions, salts
@@ -113,6 +116,30 @@ def test_erasing_more_than_one_batch(store: Store) -> None:
     for number in range(130):
         search(store, f"q{number}", session="s")
     assert store.erase("s") == Erased(130, 130, 130, 0)
+
+
+def test_what_there_is_much_of_goes_in_pieces(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No transaction removes more than a piece, and others write in between."""
+    monkeypatch.setattr(removals, "PIECE", 50)
+    search(store, "q1", session="s")
+    search(store, "q2", session="other")
+    store.add_events([Event("q1", f"d{number}", "click") for number in range(330)])
+    rows = list[int]()
+
+    def count_rows(_: Any, cursor: Any, statement: str, *__: Any) -> None:
+        if statement.startswith("DELETE FROM events"):
+            rows.append(cursor.rowcount)
+
+    listen(store.database.engine, "after_cursor_execute", count_rows)
+    with ThreadPoolExecutor(1) as pool:
+        erasing = pool.submit(store.erase, "s")
+        written = 0
+        while not erasing.done() or not written:
+            store.add_event(Event("q2", f"d{written}", "click"))
+            written += 1
+        assert erasing.result() == Erased(1, 1, 1, 330)
+    assert (max(rows), sum(rows)) == (50, 330)
+    assert count(store, "events") == written
 
 
 def test_nothing_of_an_erased_person_is_left_in_the_file(tmp_path: Path) -> None:
