@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from tokenizers import Tokenizer
 
 from index.encoder_batches import readable
+from ranking.learning.cache import BytesCache
 from ranking.learning.pair import Pair
 
 Tokens = tuple[list[int], list[int]]
@@ -15,6 +18,15 @@ Tokens = tuple[list[int], list[int]]
 
 _LEAST_TEXT = 16  # tokens that a text keeps beside however long a query
 _OVERLAP = 32  # tokens that neighbouring passages share
+_REMEMBERED = 32 * 2**20  # bytes of pairs: some thousands, so that a click does not read again what it ranks again
+_TOKEN = 48  # bytes of a token in a `Pair`, as Python keeps numbers
+
+
+class _Text(NamedTuple):
+    """The pieces of one text, and whether more were left unread."""
+
+    pieces: tuple[Pair, ...]
+    cut: bool
 
 
 class PairTokenizer:
@@ -35,6 +47,9 @@ class PairTokenizer:
         self._whole.no_padding()
         self._whole.no_truncation()
         self._marks = len(self._whole.encode("", "").ids)
+        self.remembered = BytesCache[bytes, _Text](
+            _REMEMBERED, lambda text: 256 + _TOKEN * sum(len(piece) for piece in text.pieces)
+        )
 
     def pairs(self, query: str, texts: Sequence[str]) -> list[Tokens]:
         """The tokens of each pair, with as much of the text as fits."""
@@ -43,15 +58,23 @@ class PairTokenizer:
         return [(one.ids, one.type_ids) for one in encoded]
 
     def passages(self, query: str, texts: Sequence[str], most: int) -> tuple[int, list[list[Pair]]]:
-        """Each text in up to `most` pairs, from its beginning on, and how many texts were not read to their end."""
+        """Each text in up to `most` pairs, from its beginning on, and how many texts were not read to their end.
+
+        What was read lately is remembered, by query and text.
+        """
         asked = self._shortened(query)
         start = [readable(text, self.max_tokens * (most + 1)) for text in texts]
-        pieces, cut = [], 0
-        for one in self._pieces.encode_batch([(asked, text) for text in start]):
+        keys = [_key(asked, text, most) for text in start]
+        known = {key: self.remembered.get(key) for key in dict.fromkeys(keys)}
+        missing = {key: whole for key, whole in zip(keys, start, strict=True) if known[key] is None}
+        encoded = self._pieces.encode_batch([(asked, whole) for whole in missing.values()])
+        for key, one in zip(missing, encoded, strict=True):
             parts = [one, *one.overflowing]
-            pieces.append([Pair.of((part.ids, part.type_ids)) for part in parts[:most]])
-            cut += len(parts) > most
-        return cut, pieces
+            own = _Text(tuple(Pair.of((part.ids, part.type_ids)) for part in parts[:most]), len(parts) > most)
+            self.remembered.put(key, own)
+            known[key] = own
+        read = [text for key in keys if (text := known[key]) is not None]
+        return sum(text.cut for text in read), [list(text.pieces) for text in read]
 
     def _shortened(self, query: str) -> str:
         """As many of a query's tokens as leave room for the text, as characters."""
@@ -60,3 +83,10 @@ class PairTokenizer:
         room = self.max_tokens - self._marks - max(_LEAST_TEXT, self.max_tokens // 2)
         whole = self._whole.encode(asked, add_special_tokens=False)
         return asked if len(whole.ids) <= room else asked[: whole.offsets[room - 1][1]]
+
+
+def _key(query: str, text: str, most: int) -> bytes:
+    whole = hashlib.blake2b(f"{most} {len(query)} ".encode(), digest_size=16)
+    whole.update(query.encode())
+    whole.update(text.encode())
+    return whole.digest()

@@ -50,3 +50,26 @@ def test_what_is_not_read_is_counted(tokenizer: PairTokenizer) -> None:
     cut, pieces = tokenizer.passages("boat", ["tide " * 500, "tide"], most=2)
     assert cut == 1
     assert [len(own) for own in pieces] == [2, 1]
+
+
+def test_what_was_read_is_remembered_by_query_and_text() -> None:
+    tokenizer = PairTokenizer(PATH, 48)
+    texts = ["tide " * 500, "tide", "mole", "tide"]
+    first = tokenizer.passages("boat", texts, most=2)
+    assert (tokenizer.remembered.hits, len(tokenizer.remembered)) == (0, 3)
+    again = tokenizer.passages("boat", ["mole", *texts], most=2)
+    assert again == (first[0], [first[1][2], *first[1]])
+    assert (tokenizer.remembered.hits, len(tokenizer.remembered)) == (3, 3)
+    for query, text, most in (("boat", "boat", 2), ("boats", "mole", 2), ("boat", "mole", 1), ("boatm", "ole", 2)):
+        fresh = PairTokenizer(PATH, 48).passages(query, [text], most)
+        assert tokenizer.passages(query, [text], most) == fresh
+    assert tokenizer.remembered.hits == 3
+
+
+def test_what_is_remembered_has_bounds() -> None:
+    tokenizer = PairTokenizer(PATH, 48)
+    tokenizer.remembered.limit = 20_000
+    for number in range(40):
+        tokenizer.passages("boat", [f"tide {number} " * 40], most=2)
+    assert 0 < tokenizer.remembered.bytes <= 20_000
+    assert len(tokenizer.remembered) < 40
