@@ -1,6 +1,6 @@
-"""Another back end of sentence-transformers as a process of its own, for `eval.benchmarks.rerank`.
+"""A back end of sentence-transformers as a process of its own, for `eval.benchmarks.rerank`.
 
-    PYTHON eval/benchmarks/backends.py DIRECTORY onnx-int8|onnx|openvino MAX_TOKENS
+    PYTHON eval/benchmarks/backends.py DIRECTORY torch|onnx-int8|onnx|openvino MAX_TOKENS
 
 The packages that convert models to ONNX and OpenVINO want an older transformers than Clickwise does, so they live in
 an environment of their own, and this file imports nothing of the house. After the line "ready" every line of stdin is
@@ -29,11 +29,12 @@ def main() -> None:
 def loaded(directory: Path, name: str, max_tokens: int) -> Any:
     """The model in this back end, converted from the weights in the directory; int8 by dynamic quantisation."""
     from sentence_transformers import CrossEncoder
-    from sentence_transformers.backend import export_dynamic_quantized_onnx_model
 
     shared: dict[str, Any] = {"max_length": max_tokens, "device": "cpu", "local_files_only": True}
-    if name == "openvino":
-        return CrossEncoder(str(directory), backend="openvino", **shared)
+    if name in ("torch", "openvino"):
+        return CrossEncoder(str(directory), backend=name, **shared)
+    from sentence_transformers.backend import export_dynamic_quantized_onnx_model
+
     model = CrossEncoder(str(directory), backend="onnx", model_kwargs={"export": True}, **shared)
     if name == "onnx":
         return model
