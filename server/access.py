@@ -98,7 +98,7 @@ class Guarded(APIRoute):
             request.state.caller = await house.guard.admit(request, need)
             if request.method in _SENDING and need != "admin":
                 # Before the body is read: who is turned away should cost little.
-                (house.writers if need == "write" else house.workers).check_room()
+                house.admit("writes" if need == "write" else "answers")
             return await handle(request)
 
         return guarded

@@ -14,8 +14,18 @@ from server.store import Page, Round, StoredQuery
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """What the index tells of the documents of a page, in their order: None for those that have gone from it since
+    they were ranked; `passages` by document id."""
+
+    documents: Sequence[Document | None]
+    passages: Mapping[str, Passage]
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
-    """All that one page is made of: the round `made`, the ranking of the round `before` it, and the marks of today."""
+    """All that one page is made of: the round `made`, the ranking of the round `before` it, the marks of today, and its
+    documents."""
 
     ask: SearchRequest
     query: StoredQuery
@@ -23,6 +33,7 @@ class Shown:
     made: Round
     before: Ranking | None
     marks: Mapping[str, Mark]
+    found: Found
     timings_ms: Mapping[str, float]
     warnings: Sequence[str]
     degraded: str | None = None
@@ -31,6 +42,20 @@ class Shown:
 def page_of(ask: SearchRequest, ranking: Ranking) -> Page:
     """The part of a ranking that a request asks to see."""
     return Page(ask.offset, ranking.ids[ask.offset : ask.offset + ask.limit], ask.session_id, ask.user_id)
+
+
+def find(view: View, query: str, ids: Sequence[str], passages: bool) -> Found:
+    """Read the documents of a page, with or without their best passages for a query."""
+    documents = view.lexical.documents(ids)
+    there = [document for document in documents if document is not None] if passages else []
+    snippets = view.lexical.snippets_of(query, there) if there else []
+    return Found(
+        documents,
+        {
+            document.id: Passage(text=snippet.text, highlights=list(snippet.highlights))
+            for document, snippet in zip(there, snippets, strict=True)
+        },
+    )
 
 
 def answer(shown: Shown) -> SearchAnswer:
@@ -82,12 +107,11 @@ def documents(count: int) -> str:
 def _hits(shown: Shown) -> list[Hit]:
     ask, lexical, ranking = shown.ask, shown.view.lexical, shown.made.ranking
     ids = page_of(ask, ranking).documents
-    found = [(place, doc) for place, doc in enumerate(lexical.documents(ids), start=ask.offset) if doc is not None]
-    passages = _passages(shown, [doc for _, doc in found]) if ask.highlight else {}
+    there = [(place, doc) for place, doc in enumerate(shown.found.documents, start=ask.offset) if doc is not None]
     before = _ranks(shown.before) if shown.before else {}
     stages = _stage_scores(shown.made.stages, set(ids)) if ask.explain and shown.made.stages else None
     hits = []
-    for place, doc in found:
+    for place, doc in there:
         mark = shown.marks.get(doc.id)
         hits.append(
             Hit(
@@ -96,7 +120,7 @@ def _hits(shown: Shown) -> list[Hit]:
                 score=float(ranking.scores[place]),
                 title=doc.title,
                 fields=fields_of(doc),
-                snippet=passages.get(doc.id),
+                snippet=shown.found.passages.get(doc.id),
                 previous_rank=before.get(doc.id),
                 feedback=mark.label if mark else None,
                 stages=None if stages is None else stages.get(doc.id, {}),
@@ -111,14 +135,6 @@ def fields_of(document: Document) -> dict[str, FieldValue]:
     return {
         name: value if isinstance(value, str | int | float | bool) else list(value)
         for name, value in document.fields.items()
-    }
-
-
-def _passages(shown: Shown, found: Sequence[Document]) -> dict[str, Passage]:
-    snippets = shown.view.lexical.snippets_of(shown.query.text, found)
-    return {
-        document.id: Passage(text=snippet.text, highlights=list(snippet.highlights))
-        for document, snippet in zip(found, snippets, strict=True)
     }
 
 

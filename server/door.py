@@ -69,6 +69,18 @@ class House:
         """The lines in which requests wait for threads."""
         return {"answers": self.workers, "writes": self.writers, "loads": self.loaders}
 
+    def admit(self, lane: Lane, seconds: float | None = None) -> None:
+        """Raises BusyError where a request whose client waits for so many seconds (None: as long as any may) finds no
+        room in a line, or would likely spend too much of its time there.
+
+        While searches are turned away, so are documents: each takes as much of the machine as several searches, and
+        in a line of their own they would take more of it the more come.
+        """
+        most = WAITING_SHARE * (self.settings.max_deadline_ms / 1000 if seconds is None else seconds)
+        self.lanes()[lane].admit(most)
+        if lane == "writes":
+            self.workers.admit(most)
+
     async def aside(self, work: Callable[[], R]) -> R:
         """Short work for those who watch the service: in threads of its own, so that it is done on the busiest day."""
         return await asyncio.get_running_loop().run_in_executor(self._aside, work)
@@ -125,7 +137,7 @@ class Door:
         """
         watch, asked = self._house.watch, time.perf_counter()
         workers = self._house.lanes()[lane]
-        workers.admit(WAITING_SHARE * (patience or self.patience(None)).seconds)
+        self._house.admit(lane, patience.seconds if patience else None)
 
         def response() -> Response:
             watch.waited(time.perf_counter() - asked)

@@ -11,6 +11,7 @@ import ipaddress
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -166,6 +167,7 @@ def _sent_key(request: Request) -> str:
     return token.strip() if kind.lower() == "bearer" else request.headers.get("x-api-key", "").strip()
 
 
+@lru_cache(1_024)
 def _is_public(host: str) -> bool:
     """Whether the header Host holds a name that somebody on the internet could own, and point here."""
     try:
@@ -180,8 +182,12 @@ def _is_public(host: str) -> bool:
 
 
 def _address(request: Request) -> str:
+    return _site(request.client.host if request.client else "")
+
+
+@lru_cache(1_024)
+def _site(host: str) -> str:
     """The client's address; of IPv6 the network, for every host has more addresses than a limit could count."""
-    host = request.client.host if request.client else ""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:  # a socket of the file system, or a test

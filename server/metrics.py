@@ -65,7 +65,7 @@ class Metrics:
         )
         self._stages = Histogram(
             "clickwise_stage_duration_seconds",
-            "What the parts of a search took: the stages of its pipeline, encode (the query), store, hits.",
+            "What the parts of a search took: its pipeline's stages, encode (the query), hits, store (beyond them).",
             ["stage"],
             buckets=SECONDS,
             registry=to,

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from index.errors import OverloadedError
 
-WAITING_SHARE: Final = 0.5
+WAITING_SHARE: Final = 0.25
 """The part of the time that a request may be expected to wait for a thread: who would wait longer is turned away."""
 RANKING_SHARE: Final = 0.9
 """The part of the time that ranking may take; the rest is for recording the answer, its titles and passages."""

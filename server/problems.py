@@ -100,6 +100,7 @@ def problem(
 
 def install(app: FastAPI) -> None:
     """Make every error that a route can raise a problem."""
+    # Coroutines: plain functions would be sent to a thread each, and those who are turned away should cost least.
     app.add_exception_handler(ClickwiseError, _clickwise)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
@@ -113,7 +114,7 @@ def _answer(request: Request, status: int, kind: str, detail: str, advice: str, 
     return problem(request_id, status, kind, detail, advice, **more)
 
 
-def _clickwise(request: Request, error: Exception) -> Response:
+async def _clickwise(request: Request, error: Exception) -> Response:
     assert isinstance(error, ClickwiseError)
     errors = None
     if isinstance(error, BulkError):
@@ -134,7 +135,7 @@ def _clickwise(request: Request, error: Exception) -> Response:
     )
 
 
-def _validation(request: Request, error: Exception) -> Response:
+async def _validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     faults = error.errors()
     if any(fault["type"] == "json_invalid" for fault in faults):
@@ -167,7 +168,7 @@ def _mend(fault: str, in_field: bool) -> str:
     return f"Mend this field. {ADVICE}"
 
 
-def _http(request: Request, error: Exception) -> Response:
+async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     where = f"{request.method} {request.url.path}"
     known = {

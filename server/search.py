@@ -1,7 +1,7 @@
 """The use case of the house: a question is ranked, logged and shown; with feedback it is ranked again.
 
-One path for every front door: a search becomes one `ranking.Request` for `Pipeline.trace`, and what came of it goes
-to the store before anybody sees it.
+One path for every front door: a search becomes one `ranking.Request` for `Pipeline.trace`, and what came of it is in
+the store before anybody sees it. While it is written there, the documents of the page are read.
 """
 
 from __future__ import annotations
@@ -9,8 +9,11 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from index.errors import ClickwiseError, ConflictError, InputError, NotFoundError
@@ -21,7 +24,7 @@ from ranking.config import working
 from ranking.context import Context
 from ranking.contract import Request
 from ranking.feedback import Feedback
-from server.answers import Shown, answer, documents, page_of
+from server.answers import Shown, answer, documents, find, page_of
 from server.clicking import ClickReader
 from server.events import Event, Mark, as_feedback, fold
 from server.experiments import Experiments, eligible, whose
@@ -41,12 +44,17 @@ class Searching:
     def __init__(self, releases: Releases, store: Store, settings: Settings) -> None:
         self._releases, self._store, self._settings = releases, store, settings
         self._experiments = Experiments(settings, releases.catalog.specs)
+        self._recorders = ThreadPoolExecutor(settings.threads, thread_name_prefix="clickwise-recorder")
+
+    def close(self) -> None:
+        """Finish what is being recorded."""
+        self._recorders.shutdown()
 
     def search(self, ask: SearchRequest, patience: Patience | None = None) -> SearchAnswer:
         """A first ranking, a new round with all feedback so far, or a page of the newest round.
 
-        `timings_ms` holds every stage, `encode` (the query), `store`, `hits` (titles, passages) and `total`. Whose
-        `patience` comes to its end gets what is ranked by then, without passages.
+        `timings_ms` holds every stage, `encode` (the query), `hits` (titles, passages), `store` (what recording takes
+        beyond that) and `total`. Whose `patience` comes to its end gets what is ranked by then, without passages.
         Raises InputError for a request that contradicts itself or its query, NotFoundError for unknown names,
         UnavailableError where the store cannot record the answer: what is not recorded is not shown; LateError where
         the deadline is over at the beginning, and ClientDisconnect where nobody waits for the answer any more.
@@ -58,14 +66,12 @@ class Searching:
             shown = self._ranked(ask, self._asked(ask), None, patience)
         else:
             query, newest = self._continued(ask)
-            shown = self._ranked(ask, query, newest, patience) if ask.offset == 0 else self._page(ask, query, newest)
-        if patience.over and ask.highlight:
-            shown = replace(
-                shown, ask=ask.model_copy(update={"highlight": False}), degraded=shown.degraded or "deadline"
-            )
+            show = self._ranked if ask.offset == 0 else self._page
+            shown = show(ask, query, newest, patience)
         ready = time.perf_counter()
         page = answer(shown)
-        timings = {**page.timings_ms, "hits": _since(ready), "total": _since(start)}
+        hits = page.timings_ms["hits"] + _since(ready)
+        timings = {**page.timings_ms, "hits": hits, "total": _since(start)}
         return page.model_copy(update={"timings_ms": {name: round(ms, 3) for name, ms in timings.items()}})
 
     def rehearse(self, name: str) -> None:
@@ -82,7 +88,8 @@ class Searching:
             feedback = Feedback.judged(some[:2], some[2:4])
             trace = pipeline.trace([Request(Query(query.id, words), feedback, limit=self._settings.depth)], context)[0]
             made = Round(trace.ranking, pipeline.name, pipeline.version, "", "", stages=trace.stages)
-            answer(Shown(ask, query, context.view, made, trace.ranking, {}, {}, ()))
+            found = find(context.view, words, page_of(ask, made.ranking).documents, ask.highlight)
+            answer(Shown(ask, query, context.view, made, trace.ranking, {}, found, {}, ()))
 
     def _asked(self, ask: SearchRequest) -> StoredQuery:
         """The query of a new question."""
@@ -171,12 +178,16 @@ class Searching:
             took_ms=took,
         )
         patience.check()
-        start = time.perf_counter()
         shown = page_of(ask, made.ranking)
         page = replace(shown, arm=trial.arm or arm, propensities=trial.propensities, credits=trial.credits)
-        made = self._store.add_round(query, made, page, graded, new=newest is None)
+        record = partial(self._store.add_round, query, made, page, graded, new=newest is None)
+        recording = self._recorders.submit(copy_context().run, record)
+        begun, late = time.perf_counter(), ask.highlight and patience.over
+        found = find(context.view, query.text, page.documents, ask.highlight and not late)
+        read = time.perf_counter()
+        made = recording.result()
         before = self._before(query, made)
-        timings = {**trace.timings_ms, "store": _since(start)}
+        timings = {**trace.timings_ms, "hits": 1000 * (read - begun), "store": _since(read)}
         warnings = [] if context.lexical.analyze(query.text) else [SILENT]
         warnings += context.view.warnings
         if context.truncated:
@@ -184,7 +195,8 @@ class Searching:
         if len(known) < len(learned):
             lost = documents(len(learned) - len(known))
             warnings.append(f"Feedback on {lost} was left out: no longer in the index.")
-        return Shown(ask, query, context.view, made, before, marks, timings, warnings, trace.degraded)
+        degraded = trace.degraded or ("deadline" if late else None)
+        return Shown(ask, query, context.view, made, before, marks, found, timings, warnings, degraded)
 
     def _learned(self, clicks: ClickReader, query: StoredQuery, marks: Mapping[str, Mark]) -> Mapping[str, Mark]:
         """The marks with clicks as the click model reads them."""
@@ -193,15 +205,17 @@ class Searching:
         clicked = {document for document, mark in marks.items() if mark.kind == "click"}
         return clicks.read(query.text, marks, self._store.seen(query.id, clicked))
 
-    def _page(self, ask: SearchRequest, query: StoredQuery, made: Round) -> Shown:
+    def _page(self, ask: SearchRequest, query: StoredQuery, made: Round, patience: Patience) -> Shown:
         """Another page of a ranking as it was made."""
         _, index = self._releases.serving(whose(ask, query.id)).catalog.index(query.index)
-        start = time.perf_counter()
-        self._store.add_page(query.id, made.number, page_of(ask, made.ranking))
+        view, page, start = index.view(), page_of(ask, made.ranking), time.perf_counter()
+        self._store.add_page(query.id, made.number, page)
         before = self._before(query, made)
         marks = self._store.marks(query.id)
-        timings = {"store": _since(start)}
-        return Shown(ask, query, index.view(), made, before, marks, timings, ())
+        recorded, late = time.perf_counter(), ask.highlight and patience.over
+        found = find(view, query.text, page.documents, ask.highlight and not late)
+        timings = {"store": 1000 * (recorded - start), "hits": _since(recorded)}
+        return Shown(ask, query, view, made, before, marks, found, timings, (), "deadline" if late else None)
 
     def _before(self, query: StoredQuery, made: Round) -> Ranking | None:
         """The ranking of the round before."""

@@ -112,6 +112,7 @@ class Service:
 
     def close(self) -> None:
         self.releases.close()
+        self._searching.close()
         self.catalog.close()
         self.store.close()
 

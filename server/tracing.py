@@ -92,8 +92,8 @@ def ended(span: Span, method: str, route: str, status: int) -> None:
 
 
 def _in_order(timings_ms: Mapping[str, float]) -> Iterable[tuple[str, float]]:
-    """The query is encoded when the first stage asks for it, the store and the hits come last."""
-    last = ("store", "hits")
+    """The query is encoded when the first stage asks for it; the hits, and what the store is waited for, come last."""
+    last = ("hits", "store")
     stages = [name for name in timings_ms if name not in ("encode", "total", *last)]
     return ((name, timings_ms[name]) for name in ("encode", *stages, *last) if name in timings_ms)
 

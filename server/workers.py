@@ -59,8 +59,9 @@ class Workers:
         return self._seconds * max(0, self.inside - self.threads + 1) / self.threads
 
     def admit(self, seconds: float) -> None:
-        """Raises BusyError where a request that can wait for so many seconds would wait for longer: told at once, it
-        takes nobody's turn."""
+        """Raises BusyError where there is no room, or where a request that can wait for so many seconds would wait for
+        longer: told at once, it takes nobody's turn."""
+        self.check_room()
         if (wait := self.expected_wait) > seconds:
             raise BusyError("Too many requests are waiting.", "Try again in a moment.", retry_after=wait)
 

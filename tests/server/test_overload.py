@@ -70,3 +70,25 @@ def test_writers_do_not_keep_threads_from_those_who_search(make_service: MakeSer
             assert ask(client).status_code == 200
         assert [one.result().status_code for one in writing] == [201] * 3
         assert len(ask(client, query="quagga", pipeline="bm25").json()["hits"]) == 3
+
+
+def test_while_searches_are_turned_away_so_are_documents_and_nobody_s_body_is_read(
+    make_service: MakeService, new_index: Any
+) -> None:
+    service = make_service({"own": new_index()}, threads=1, max_deadline_ms=1000)
+    with client_of(service) as client:
+        app: Any = client.app
+        workers, writers = app.state.house.workers, app.state.house.writers
+        workers._seconds, workers.inside = 0.3, 1  # who comes now would wait for more than a quarter of a second
+        written = client.put("/v1/documents/new", json={"text": "quagga"})
+        unread = client.post("/v1/search", content=b"no JSON at all")
+        assert [written.status_code, unread.status_code] == [429, 429]
+        assert client.get("/v1/documents/coffee-00").status_code == 429
+        assert client.get("/v1/indexes").status_code == 429
+        workers._seconds = 0.2
+        assert client.put("/v1/documents/new", json={"text": "quagga"}).status_code == 201
+        assert client.post("/v1/search", content=b"no JSON at all").status_code == 400
+        writers._seconds, writers.inside = 0.3, 1  # writers keep only one another waiting
+        assert client.put("/v1/documents/new", json={"text": "quagga"}).status_code == 429
+        assert ask(client).status_code == 200
+        workers.inside = writers.inside = 0

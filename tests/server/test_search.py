@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -11,13 +12,17 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from index.build import BuildOptions, build_index
+from index.errors import UnavailableError
 from index.index import Index
 from index.types import Document, Query
 from ranking.config import load_specs
 from ranking.contract import Request
 from ranking.feedback import Feedback
+from server.answers import Found, find
 from server.events import CLICK_WEIGHT
+from server.schemas import SearchRequest
 from server.service import Service
+from server.store import Round
 from server.store.tables import impressions
 from tests.fakes import HashingEncoder
 from tests.server.conftest import MakeService, client_of
@@ -344,3 +349,33 @@ def test_an_empty_corpus_and_a_single_document(make_service: MakeService, new_in
         give(client, first["query_id"], "only", "not_relevant")
         assert ids(search(client, query_id=first["query_id"])) == ["only"]
         assert ids(search(client, query_id=first["query_id"], exclude_feedback=True)) == []
+
+
+def test_documents_are_read_while_the_ranking_is_recorded_and_shown_when_it_is(
+    make_service: MakeService, lexical_index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, read = make_service({"lexical": lexical_index}), threading.Event()
+    add_round = service.store.add_round
+
+    def finding(*what: Any) -> Found:
+        found = find(*what)
+        read.set()
+        return found
+
+    def recording(*what: Any, **how: Any) -> Round:
+        assert read.wait(30)
+        return add_round(*what, **how)
+
+    monkeypatch.setattr("server.search.find", finding)
+    monkeypatch.setattr(service.store, "add_round", recording)
+    answer = service.search(SearchRequest(query="espresso"))
+    recorded = service.store.round(answer.query_id)
+    assert recorded is not None
+    assert recorded.ranking.ids[:3] == tuple(hit.id for hit in answer.hits[:3])
+
+    def failing(*what: Any, **how: Any) -> Round:
+        raise UnavailableError("The store is full.", "Free some disk space.")
+
+    monkeypatch.setattr(service.store, "add_round", failing)
+    with pytest.raises(UnavailableError, match="is full"):
+        service.search(SearchRequest(query="espresso"))

@@ -66,7 +66,7 @@ def test_a_search_is_a_span_with_its_parts_below(client: TestClient) -> None:
     )
     parts = [span for span in spans if span is not request]
     assert {span.name for span in parts} == set(answer["timings_ms"]) - {"total"}
-    assert [parts[0].name, *(span.name for span in parts[-2:])] == ["encode", "store", "hits"]
+    assert [parts[0].name, *(span.name for span in parts[-2:])] == ["encode", "hits", "store"]
     for span in parts:
         assert span.parent == request.context
         assert (span.end_time - span.start_time) / 1e6 == pytest.approx(answer["timings_ms"][span.name], abs=0.01)
