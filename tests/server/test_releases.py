@@ -369,6 +369,26 @@ def test_all_goes_on_while_a_model_is_loaded(
         assert search(client, query="espresso", pipeline="ce")["hits"]
 
 
+def test_all_goes_on_while_a_model_is_downloaded(
+    service: Service, serving_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One by its name on the hub, which it takes its time to fetch: twice, for its weights and for what names them."""
+    slow = Slow(str(write_tiny(tmp_path / "fetched", seed=4)))
+    monkeypatch.setattr("huggingface_hub.snapshot_download", slow)
+    with client_of(service) as client, ThreadPoolExecutor(1) as pool:
+        activating = pool.submit(activate, client, f"models/{serving_model}", model="somebody/a-reranker")
+        assert slow.begun.wait(60)
+        goes_on(client)
+        told = {"query_id": search(client, query="boat")["query_id"], "document": "sailing-00", "kind": "relevant"}
+        assert client.post("/v1/feedback", json=told).status_code == 201
+        assert client.delete("/v1/people/nobody").status_code == 200
+        assert client.delete("/v1/documents/new").status_code == 204
+        assert not activating.done()
+        slow.may_end.set()
+        assert activating.result()["target"] == "somebody/a-reranker"
+        assert search(client, query="espresso", pipeline="ce")["hits"]
+
+
 def test_a_model_that_cannot_be_fetched_changes_nothing(
     service: Service, serving_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
