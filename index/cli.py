@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from index.errors import InputError
-from index.places import Locate, check_name, locate, name_for
+from index.places import Locate, check_folder, check_name, locate, name_for
 from index.source_cli import (
     Columns,
     Errors,
@@ -124,7 +124,11 @@ def build(
         analyzer = "english" if language == "en" else language
     if name:
         check_name(name)
-    path = out or _located(context, name or (PYTHON_DOCS if python_docs else name_for(source or "")), home)
+    path = (
+        check_folder(out)
+        if out
+        else _located(context, name or (PYTHON_DOCS if python_docs else name_for(source or "")), home)
+    )
     options = BuildOptions(
         analyzer=analyzer,
         layout=layout.value,

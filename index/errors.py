@@ -43,8 +43,14 @@ class RecordError(InputError):
 
     kind = "bad-record"
 
-    def __init__(self, path: str, line: int, reason: str) -> None:
-        super().__init__(f"{path}:{line}: {reason}.", "Mend the record, or skip bad records with --on-error skip.")
+    def __init__(
+        self,
+        path: str,
+        line: int,
+        reason: str,
+        advice: str = "Mend the record, or skip bad records with --on-error skip.",
+    ) -> None:
+        super().__init__(f"{path}:{line}: {reason}.", advice)
         self.path, self.line, self.reason = path, line, reason
 
 

@@ -105,4 +105,7 @@ def table(outcomes: list[Outcome]) -> list[str]:
             f"{found.conditional_perplexity:>13.4f}{outcome.iterations:>8}{outcome.seconds:>9.2f}"
         )
     order = "; best first, by conditional perplexity (less is better)" if len(outcomes) > 1 else ""
-    return [*lines, f"measured on {outcomes[0].foresight.pages:,.0f} pages that no model was fitted to{order}"]
+    pages = outcomes[0].foresight.pages
+    if not pages:
+        return [*lines, "measured on no page: the log is too short to hold any back, so these figures say nothing"]
+    return [*lines, f"measured on {pages:,.0f} pages that no model was fitted to{order}"]

@@ -154,6 +154,8 @@ def test_info_tells_how_the_index_was_built(call: Any) -> None:
         (["build"], "--python-docs"),
         (["build", "animals.jsonl", "--python-docs"], "Both"),
         (["build", "animals.jsonl", "--name", "a", "--out", "b"], "--out"),
+        (["build", "animals.jsonl", "--out", "animals.jsonl"], "animals.jsonl is a file. Name a folder, or a new one."),
+        (["build", "animals.jsonl", "--out", "animals.jsonl/in"], "animals.jsonl is a file."),
         (["build", "animals.jsonl", "--language", "de", "--analyzer", "simple"], "--language"),
         (["build", "animals.jsonl", "--analyzer", "englsh"], "Did you mean english"),
         (["build", "animals.jsonl", "--field", "year:int"], "keyword, number, date"),

@@ -88,7 +88,7 @@ class _Collected:
     values: array[float] = field(default_factory=lambda: array("f"))
 
     def bad(self, line: int, reason: str) -> None:
-        problem = RecordError(str(self.path), line, reason)
+        problem = RecordError(str(self.path), line, reason, "Mend the line, or name an SVMrank file.")
         if not self.skip:
             raise problem
         self.report.skipped += 1

@@ -64,6 +64,10 @@ def test_all_models_stand_in_one_table(tmp_path: Path) -> None:
     assert lines[-1].endswith("best first, by conditional perplexity (less is better)")
 
 
+def test_a_log_too_short_to_hold_pages_back_says_so(tmp_path: Path) -> None:
+    assert run(log(tmp_path / "log", 4)).splitlines()[-1].startswith("measured on no page: the log is too short")
+
+
 def test_a_fit_goes_on_with_another_log(tmp_path: Path) -> None:
     run(log(tmp_path / "one"), "--out", tmp_path / "model")
     before = Fitted.load(tmp_path / "model").facts["impressions"]

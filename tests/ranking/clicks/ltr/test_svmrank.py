@@ -94,8 +94,9 @@ def test_query_sizes_beside_the_file_and_compression(tmp_path: Path) -> None:
 )
 def test_bad_lines_are_named_or_skipped(tmp_path: Path, text: str, reason: str) -> None:
     path = written(tmp_path / "bad", f"0 qid:0 1:1\n{text}\n")
-    with pytest.raises(RecordError, match=reason):
+    with pytest.raises(RecordError, match=reason) as refused:
         read_svmrank(path)
+    assert "--on-error" not in refused.value.advice  # which no command has that reads these
     report = ReadReport()
     found = read_svmrank(path, on_error="skip", report=report)
     assert report.skipped == 1
