@@ -60,6 +60,14 @@ def check(job: AnyJob, settings: Settings) -> None:
             raise NotFoundError(f"There is no pipeline {job.pipeline!r}.", f"Valid: {', '.join(specs)}.")
 
 
+def settled(job: AnyJob, settings: Settings) -> AnyJob:
+    """The job with the index and the pipeline that it leaves to the service: its workers have not heard its flags."""
+    if not isinstance(job, RerankJob):
+        return job
+    pipeline = job.pipeline or settings.default_pipeline
+    return job.model_copy(update={"index": _named(job.index, settings), "pipeline": pipeline})
+
+
 def perform(job: AnyJob, work: Work) -> dict[str, Any]:
     """Do a job and return its result. Raises Stopped, and what the kind raises."""
     try:
@@ -183,13 +191,18 @@ def _check_click_model(job: FitClicksJob, target: Path) -> None:
 
 
 def _index(named: str | None, settings: Settings) -> Path:
-    paths = settings.index_paths()
-    name = named or settings.default_index or (next(iter(paths)) if len(paths) == 1 else None)
+    name, paths = _named(named, settings), settings.index_paths()
     if name is None:
         raise InputError("No index is named, and there is not just one.", f"Name one of {', '.join(paths)}.")
     if name not in paths:
         raise NotFoundError(f"There is no index {name!r}.", f"Valid: {', '.join(paths)}.")
     return paths[name]
+
+
+def _named(named: str | None, settings: Settings) -> str | None:
+    """The name of the index that is meant; None where several could be."""
+    paths = settings.index_paths()
+    return named or settings.default_index or (next(iter(paths)) if len(paths) == 1 else None)
 
 
 _KINDS: Final[Mapping[type, Callable[..., dict[str, Any]]]] = {

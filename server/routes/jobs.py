@@ -13,7 +13,7 @@ from starlette.responses import Response
 from server.access import Guarded
 from server.door import TheDoor, problems
 from server.faults import first_fault
-from server.jobs.kinds import check
+from server.jobs.kinds import check, settled
 from server.jobs.queue import Queue, Queued
 from server.schemas_jobs import ANY_JOB, JobAnswer, JobProblem, JobProgress, JobRequest, JobsAnswer, State
 
@@ -41,12 +41,13 @@ async def ask(ask: JobRequest, door: TheDoor) -> Response:
 
     def work() -> JobAnswer:
         nonlocal known
-        queue, request = Queue(door.service.store), ANY_JOB.dump_json(ask.job).decode()
+        wanted = settled(ask.job, door.service.settings)
+        queue, request = Queue(door.service.store), ANY_JOB.dump_json(wanted).decode()
         job = queue.known(request, ask.idempotency_key)  # what it has written is no objection to itself
         known = job is not None
         if job is None:
-            check(ask.job, door.service.settings)
-            job, known = queue.add(ask.job.kind, request, ask.idempotency_key)
+            check(wanted, door.service.settings)
+            job, known = queue.add(wanted.kind, request, ask.idempotency_key)
         return _answer(job)
 
     return await door.answer(work, lambda _: 200 if known else 202)

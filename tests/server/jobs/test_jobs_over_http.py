@@ -87,6 +87,22 @@ def test_a_click_model_that_is_there_is_a_conflict_at_once(
     assert post(client, job={**job, "overwrite": True})["state"] == "queued"
 
 
+def test_the_index_and_pipeline_of_a_job_are_those_of_the_service_that_took_it(
+    service: Service, tmp_path: Path, lexical_index: Index
+) -> None:
+    """It was started with flags of its own; its workers know neither, and there are two indexes."""
+    (tmp_path / "home" / "indexes" / "other").symlink_to(lexical_index.path)
+    flags = {"default_index": "docs", "default_pipeline": "bm25-qe"}
+    with_flags = Service(service.catalog, service.store, service.settings.model_copy(update=flags))
+    with client_of(with_flags) as client:
+        asked = post(client, job={name: value for name, value in JOB.items() if name != "pipeline"})
+        assert (asked["job"]["index"], asked["job"]["pipeline"]) == ("docs", "bm25-qe")
+        worker = Worker(Queue(service.store), service.settings, Pace(poll=0.05, beat=0.05))
+        worker.run(threading.Event(), drain=True)
+        done = client.get(f"/v1/jobs/{asked['id']}").json()
+    assert done["state"] == "done", done["problem"]
+
+
 def test_listing_and_cancelling(client: TestClient) -> None:
     first, second = (post(client, job={**JOB, "output": f"data/{name}"}) for name in ("one", "two"))
     page = client.get("/v1/jobs", params={"limit": 1}).json()
