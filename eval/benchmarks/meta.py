@@ -5,8 +5,8 @@
 Trains one model per algorithm on the same task files (`clickwise train tasks` makes them) for the same number of steps,
 and ordinary training as the control; what is in DIR already is not trained again. Then every model gets a few documents
 of each held-out task as feedback and ranks others: as it is, after as many plain gradient steps as it was meta-trained
-for, and after its head was adapted exactly. The steps take the learning rates that the model has learned, or one rate
-that was best on tasks of the training, the control's too; only the held-out tasks decide. Prints a table, and one JSON
+for, and after its head was adapted exactly. The steps take the learning rates that did best on a few tasks of the
+training, for the control too: those that the model has learned, if any, or one of five for everything. Prints one JSON
 object last.
 """
 
@@ -48,9 +48,9 @@ ALGORITHMS: dict[str, tuple[Name, bool]] = {
     "anil": ("anil", True),
 }
 """The algorithm of each, and whether it learns the learning rates of its inner steps."""
-CONTROL, EXACT, ZERO_SHOT = "supervised", "head", "zero-shot"
+CONTROL, EXACT, ZERO_SHOT, LEARNED = "supervised", "head", "zero-shot", "learned"
 NAMES = (CONTROL, EXACT, *ALGORITHMS)
-RATES = (0.01, 0.05, 0.2, 0.8)
+RATES = (0.01, 0.05, 0.2, 0.8, 3.2)
 LAYERS, INNER_STEPS, GIVEN, RANKED, PAIRS, DOCUMENTS = 2, 2, 4, 16, 24, 8
 TUNING = 20  # tasks of the training on which a rate is chosen
 
@@ -78,8 +78,11 @@ def main() -> None:
         trained(name, arguments)
         for tuned in ("biases", "head") if name == CONTROL else (_tuned(name),):
             contestant = Contestant.of(arguments.out / slug(name) / DELTA, tuned, arguments.tokens)
-            rate, rates = contestant.chosen(tuning)
-            rows.append(Row(name, tuned, rate, measured(contestant, held_out, {rate: rates})))
+            rates = contestant.rates
+            tried = measured(contestant, tuning, rates)
+            best = max(rates, key=lambda rate: tried[rate].mean())
+            wanted = {rate: steps for rate, steps in rates.items() if rate in (best, LEARNED)}
+            rows.append(Row(name, tuned, best, measured(contestant, held_out, wanted)))
             say(f"{name}, {tuned}: " + ", ".join(f"{way} {each.mean():.4f}" for way, each in rows[-1].found.items()))
     print(json.dumps({"held_out": len(held_out), "steps": arguments.steps, "rows": table(rows, strata)}))
 
@@ -130,8 +133,8 @@ def episodes(tasks: Sequence[Task], count: int) -> list[Episode]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """What was measured: nDCG@10 of every held-out task as it is, after the steps (under the name of their rate) and
-    with the exact head."""
+    """What was measured: nDCG@10 of every held-out task as it is, after the steps at the best rate and at the learned
+    ones (under their names), and with the exact head."""
 
     name: str
     tuned: Tuned
@@ -154,18 +157,12 @@ class Contestant:
         return cls(model, InnerLoop(model.bert, model.parameters, model.tokenizer, inner))
 
     @property
-    def learned(self) -> bool:
-        """Whether its rates differ, as they do once they were learned."""
-        return len({rate for step in self.model.inner_rates for rate in step.values()}) > 1
-
-    def chosen(self, tuning: Sequence[Episode]) -> tuple[str, Rates]:
-        """Its own learning rates where it has learned them, or the best one for all on episodes of the training."""
-        if self.learned:
-            return "learned", self.model.inner_rates
-        fixed = {f"{rate:g}": [dict.fromkeys(self.loop.groups, rate)] * INNER_STEPS for rate in RATES}
-        quality = measured(self, tuning, fixed)
-        best = max(fixed, key=lambda rate: quality[rate].mean())
-        return best, fixed[best]
+    def rates(self) -> dict[str, Rates]:
+        """One learning rate for everything, several to choose from, and those that the model has learned."""
+        found: dict[str, Rates] = {f"{rate:g}": [dict.fromkeys(self.loop.groups, rate)] * INNER_STEPS for rate in RATES}
+        own = self.model.inner_rates
+        learned = len({rate for step in own for rate in step.values()}) > 1  # those not learned are all alike
+        return {**found, LEARNED: own} if learned else found
 
     def scores(self, one: Episode, rates: Mapping[str, Rates]) -> tuple[Tensor, dict[str, Tensor]]:
         """The relevance and the scores (n,) of the documents to rank: before and after the steps at each of the rates,
@@ -215,8 +212,8 @@ def table(rows: Sequence[Row], strata: npt.NDArray[np.int_]) -> list[dict[str, A
         gains = (row.found[row.rate] - rows[0].found[rows[0].rate])[:, None]
         means = bootstrap(gains, np.ones(len(gains)), strata, 10_000, np.random.default_rng(0))
         low, high = np.percentile(means[:, 0], (2.5, 97.5))
-        ways = {"zero_shot": ZERO_SHOT, "adapted": row.rate, "exact_head": EXACT}
-        figures = {key: round(float(row.found[way].mean()), 4) for key, way in ways.items()}
+        ways = {"zero_shot": ZERO_SHOT, "adapted": row.rate, "learned_rates": LEARNED, "exact_head": EXACT}
+        figures = {key: round(float(row.found[way].mean()), 4) for key, way in ways.items() if way in row.found}
         gain = {"gain": round(float(gains.mean()), 4), "interval": [round(float(low), 4), round(float(high), 4)]}
         lines.append({"name": row.name, "tuned": row.tuned, "rate": row.rate, **figures, **gain})
     return lines

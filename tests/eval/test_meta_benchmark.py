@@ -36,8 +36,10 @@ def test_every_algorithm_is_trained_and_measured_on_unseen_tasks(
     assert list(rows)[:2] == [(meta.CONTROL, "biases"), (meta.CONTROL, "head")]
     assert {name for name, _ in rows} == set(meta.NAMES)
     for (name, _), row in rows.items():
-        assert (row["rate"] == "learned") == (name in ("fomaml", "maml", "second-order", "anil"))
-        assert all(0.0 <= row[way] <= 1.0 for way in ("zero_shot", "adapted", "exact_head"))
+        learned = {"learned_rates"} if name in ("fomaml", "maml", "second-order", "anil") else set()
+        ways = {"zero_shot", "adapted", "exact_head"} | learned
+        assert set(row) == ways | {"name", "tuned", "rate", "gain", "interval"}
+        assert all(0.0 <= row[way] <= 1.0 for way in ways)
         low, high = row["interval"]
         assert low <= row["gain"] <= high
     assert rows[meta.CONTROL, "biases"]["gain"] == 0.0
