@@ -66,7 +66,9 @@ class Analysis:
 
     def _choose(self, found: CollectionResults, ranker: str, seed: int, k: int) -> Variant:
         """Best by the primary measure after the last round; of equal ones the first in the grid."""
-        variants = [variant for variant in found.variants[ranker] if variant.taught in (None, seed)]
+        variants = [
+            variant for variant in found.variants[ranker] if variant.taught is None or variant.taught.seed == seed
+        ]
         if len(variants) == 1:
             return variants[0]
         mask = self._mask(found, seed, ("validation",))

@@ -13,6 +13,7 @@ from eval.collections import Collection
 from eval.config import Experiment, IndexSpec
 from eval.digests import EPISODES, RANKING, code_digest, digest_of
 from eval.episodes import Episodes, make_episodes, without
+from eval.rankers import Taught
 from eval.store import Store
 from eval.teaching import taught_index
 from index.errors import InputError, NotFoundError
@@ -48,7 +49,7 @@ class Bench:
         self._encoder = encoder
         self.path = store.index(collection.name, digest_of([collection.corpus, asdict(experiment.index)]))
         self.learned: Mapping[str, Any] = {}  # how learning came out, on an index that was taught
-        self._taught: dict[int, Bench] = {}
+        self._taught: dict[Taught, Bench] = {}
 
     def build(self) -> None:
         """Build the index unless there is one of these documents with these options."""
@@ -82,15 +83,15 @@ class Bench:
 
         return Index.open(path, encoder=self._encoder)
 
-    def taught(self, seed: int | None) -> Bench:
+    def taught(self, taught: Taught | None) -> Bench:
         """This collection on an index that has learned from what a seed gives to learn from; None is this bench."""
-        if seed is None:
+        if taught is None:
             return self
-        if seed not in self._taught:
+        if taught not in self._taught:
             bench = Bench(self.collection, self.experiment, self.store, self._encoder)
-            bench.path, bench.learned = taught_index(self, seed)
-            self._taught[seed] = bench
-        return self._taught[seed]
+            bench.path, bench.learned = taught_index(self, taught)
+            self._taught[taught] = bench
+        return self._taught[taught]
 
     @cached_property
     def state(self) -> str:

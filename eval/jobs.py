@@ -20,7 +20,7 @@ from eval.crowds import crowd
 from eval.digests import digest_of
 from eval.episodes import Episode, eligible, highest_grade, negatives_of
 from eval.protocol import Residual
-from eval.rankers import Variant
+from eval.rankers import Taught, Variant
 from eval.sessions import Answer, Searcher, Timings
 from eval.store import Journal
 from index.progress import Progress, track
@@ -46,7 +46,7 @@ class Jobs:
 
     def __init__(self, bench: Bench) -> None:
         self.bench, self.protocol = bench, bench.protocol
-        self._crowds: dict[tuple[str, int | None], Fitted] = {}
+        self._crowds: dict[tuple[str, Taught | None], Fitted] = {}
 
     def digest(self, job: Job) -> str:
         """Names the rankings of a job: equal names, equal rankings."""

@@ -14,7 +14,7 @@ from ranking.pipeline import PipelineSpec, Stage
 
 Role = Literal["ours", "paper", "baseline"]
 Reads = Literal["protocol", "clicks", "debiased", "judgements"]
-Learns = Literal["nothing", "metric"]
+Learns = Literal["metric", "co-relevance"]
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class RankerSpec:
     feedback: whether it is given any.
     reads: what it learns from in sessions of several rounds, where rankers are to be compared in that: `clicks` as they
         are, clicks `debiased`, or explicit `judgements`; `protocol` is what the protocol gives everybody.
-    learns: what its index learns before it ranks, anew for each seed: a `metric`, from the training topics, and only
-        where cross-validation confirms it (`eval.teaching`).
+    learns: what its index learns before it ranks, anew for each seed, of `metric` and `co-relevance`: from the training
+        topics, and only where cross-validation confirms it (`eval.teaching`).
     published: the name of the method whose published figures stand beside it.
     options: "stage.option" -> value. grid: "stage.option" -> values of which validation topics choose.
     """
@@ -38,16 +38,24 @@ class RankerSpec:
     feedback: bool = True
     published: str = ""
     reads: Reads = "protocol"
-    learns: Learns = "nothing"
+    learns: tuple[Learns, ...] = ()
     options: Mapping[str, object] = field(default_factory=dict)
     grid: Mapping[str, Sequence[object]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What an index has learned, and the seed whose training topics it has learned from."""
+
+    seed: int
+    learns: tuple[Learns, ...]
 
 
 @dataclass(frozen=True)
 class Variant:
     """A ranker with one choice of its hyper-parameters. `label` says which; it is empty where there is no choice.
 
-    `taught` is the seed whose training topics its index has learned from, None where it has learned nothing.
+    `taught` is what its index has learned, None where that is nothing.
     """
 
     ranker: str
@@ -55,7 +63,7 @@ class Variant:
     spec: PipelineSpec
     feedback: bool
     reads: Reads = "protocol"
-    taught: int | None = None
+    taught: Taught | None = None
 
     @property
     def digest(self) -> str:
@@ -80,7 +88,7 @@ def variants_of(
         chosen = dict(zip(ranker.grid, choice, strict=True))
         label = ", ".join(f"{option}={_shown(value)}" for option, value in chosen.items())
         changed = with_options(spec, chosen, where)
-        for taught in (None,) if ranker.learns == "nothing" else seeds:
+        for taught in [Taught(seed, ranker.learns) for seed in seeds] if ranker.learns else [None]:
             variants.append(Variant(name, label, changed, ranker.feedback, ranker.reads, taught))
     return variants
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from eval.analysis import QUANTILES, Analysis
+from eval.rankers import Taught
 from eval.statistics import Comparison
 from eval.tables import Cell, Table, best_in_columns
 
@@ -29,7 +30,7 @@ def all_tables(analysis: Analysis) -> list[Table]:
         tables.insert(1, published_table(analysis))
     if any(ranker.grid for ranker in analysis.experiment.rankers.values()):
         tables.append(choices_table(analysis))
-    if any(ranker.learns != "nothing" for ranker in analysis.experiment.rankers.values()):
+    if any(ranker.learns for ranker in analysis.experiment.rankers.values()):
         tables.append(taught_table(analysis))
     tables += [latency_table(analysis), stages_table(analysis)]
     return [*tables, collections_table(analysis), left_out_table(analysis)]
@@ -137,16 +138,20 @@ def choices_table(analysis: Analysis) -> Table:
 
 
 def taught_table(analysis: Analysis) -> Table:
-    """What indexes have learned from training topics: one row per collection and seed."""
+    """What indexes have learned from training topics: one row per collection, part and seed."""
+    rankers = analysis.experiment.rankers.values()
+    parts = list(dict.fromkeys((part, ranker.learns) for ranker in rankers for part in ranker.learns))
     rows: list[list[Cell]] = []
     for name, found in analysis.results.collections.items():
-        for seed in analysis.protocol.seeds:
-            learned = found.bench.taught(seed).learned
-            numbers = [learned.get(key, "") for key in ("topics", "plain", "learned", "standard_error")]
-            outcome = "kept" if learned["kept"] else learned.get("problem", "not confirmed")
-            rows.append([name, str(seed), *numbers, outcome])
+        for part in dict.fromkeys(part for part, _ in parts):
+            learns = next(learns for own, learns in parts if own == part)  # a part comes out alike in all of them
+            for seed in analysis.protocol.seeds:
+                learned = found.bench.taught(Taught(seed, learns)).learned[part]
+                numbers = [learned.get(key, "") for key in ("topics", "plain", "learned", "standard_error")]
+                outcome = "kept" if learned["kept"] else learned.get("problem", "not confirmed")
+                rows.append([name, part, str(seed), *numbers, outcome])
     notes = ["nDCG@20 of the nearest neighbours, of each topic while cross-validation set it aside."]
-    columns = ["collection", "seed", "topics", "plain", "learned", "s.e.", "outcome"]
+    columns = ["collection", "what", "seed", "topics", "plain", "learned", "s.e.", "outcome"]
     return Table("taught", "What was learned from training topics", columns, rows, notes, 3)
 
 

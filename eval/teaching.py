@@ -1,9 +1,10 @@
 """What an index learns before rankers are measured on it: from training topics, never from those that choose or test.
 
-A ranker with `learns = "metric"` ranks on a copy of the collection's index, one for each seed, which has been through
-what `clickwise train metric` does: judgements of the training topics, and of topics that the protocol drops, are all
-that it saw. A collection that names a split of judgements for teaching learns from that one instead, the same for every
-seed. Where cross-validation confirms no gain the index stays as it is, and so do the rankings.
+A ranker with `learns = ["metric", "co-relevance"]` ranks on a copy of the collection's index, one for each seed, which
+has been through what `clickwise train metric` and `train co-relevance` do: judgements of the training topics, and of
+topics that the protocol drops, are all that it saw. A collection that names a split of judgements for teaching learns
+from that one instead, the same for every seed. Where cross-validation confirms no gain the index stays as it is, and so
+do the rankings.
 """
 
 from __future__ import annotations
@@ -18,16 +19,20 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from eval.digests import digest_of
-from eval.measures import Qrels
+from eval.rankers import Learns, Taught
 from eval.store import writing_errors
 from index.errors import InputError
 from index.progress import Progress
+from ranking.learning.co_relevance import CoRelevanceTraining
+from ranking.learning.judged_topics import Judgements
 from ranking.learning.metric import MetricTraining
 
 if TYPE_CHECKING:
     from eval.bench import Bench
+    from index.index import Index
 
-TRAINING = MetricTraining()
+METRIC, CO_RELEVANCE = MetricTraining(), CoRelevanceTraining()
+TRAININGS: Mapping[Learns, MetricTraining | CoRelevanceTraining] = {"metric": METRIC, "co-relevance": CO_RELEVANCE}
 
 
 def lesson(bench: Bench, seed: int) -> tuple[dict[str, str], dict[str, Mapping[str, int]]]:
@@ -42,40 +47,39 @@ def lesson(bench: Bench, seed: int) -> tuple[dict[str, str], dict[str, Mapping[s
     return {topic: bench.query(topic) for topic in named}, {topic: collection.qrels[topic] for topic in named}
 
 
-def taught_index(bench: Bench, seed: int) -> tuple[Path, dict[str, Any]]:
-    """The copy of the collection's index that has learned under a seed, from the cache or made now, and how that came
-    out: the outcome of `learn_metric`, or the `problem` that stood against it."""
-    texts, qrels = lesson(bench, seed)
+def taught_index(bench: Bench, taught: Taught) -> tuple[Path, dict[str, Any]]:
+    """The copy of the collection's index that has learned under a seed, from the cache or made now, and how each part
+    came out: the outcome of `ranking.learning.on_index`, or the `problem` that stood against it.
+
+    Parts are learned one on the other: a copy that has learned the first ones is where the last one begins.
+    """
+    *before, part = taught.learns
+    start = bench.taught(Taught(taught.seed, tuple(before)) if before else None)
+    texts, qrels = lesson(bench, taught.seed)
+    judgements = Judgements(texts, qrels, bench.collection.spec.relevant, "topics")
     judged = {topic: dict(grades) for topic, grades in qrels.items()}
-    digest = digest_of([bench.state, texts, judged, bench.collection.spec.relevant, asdict(TRAINING)])
+    digest = digest_of([start.state, texts, judged, judgements.relevant, part, asdict(TRAININGS[part])])
     path, remembered = bench.store.index(f"{bench.collection.name}-taught", digest), digest_of(["taught", digest])
     outcome = bench.store.read(remembered)
     if outcome is None or not path.exists():
         with writing_errors(path), TemporaryDirectory(dir=path.parent, prefix=".teaching-") as folder:
             fresh = Path(folder) / "index"
-            shutil.copytree(bench.path, fresh, copy_function=_link, ignore=shutil.ignore_patterns("write.lock"))
-            outcome = _learned(bench, fresh, texts, qrels)
+            shutil.copytree(start.path, fresh, copy_function=_link, ignore=shutil.ignore_patterns("write.lock"))
+            outcome = _learned(bench.open(fresh), judgements, part)
             with suppress(OSError):  # another process was quicker, with the same
                 fresh.rename(path)
         bench.store.write(remembered, outcome)
-    return path, outcome
+    return path, {**start.learned, part: outcome}
 
 
-def _learned(bench: Bench, path: Path, texts: Mapping[str, str], qrels: Qrels) -> dict[str, Any]:
-    from ranking.learning.on_index import learn_metric
+def _learned(index: Index, judgements: Judgements, part: Learns) -> dict[str, Any]:
+    from ranking.learning.on_index import learn_co_relevance, learn_metric
 
-    index, relevant = bench.open(path), bench.collection.spec.relevant
     try:
-        with Progress(f"Teaching {bench.collection.name}", TRAINING.epochs) as progress:
-            return learn_metric(
-                index,
-                texts,
-                qrels,
-                TRAINING,
-                relevant=relevant,
-                source="topics",
-                on_epoch=lambda _: progress.advance(1),
-            )
+        if part == "co-relevance":
+            return learn_co_relevance(index, judgements, CO_RELEVANCE)
+        with Progress("Teaching a metric", METRIC.epochs) as progress:
+            return learn_metric(index, judgements, METRIC, on_epoch=lambda _: progress.advance(1))
     except InputError as too_few:
         return {"kept": False, "problem": str(too_few)}
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from index import generations, learned
+from index.co_relevance import CoRelevance
 from index.fields import FieldType
 from index.generations import Current
 from index.lexical import LexicalView, committed_data, open_reader
@@ -128,6 +129,11 @@ class Change:
     def learn(self, metric: Metric | None) -> None:
         """Keep a learned metric with the generation, or forget the one there is. Durable at once."""
         learned.keep(self._directory, metric)
+        self.committed = True
+
+    def learn_co_relevance(self, found: CoRelevance | None) -> None:
+        """Keep with the generation what is relevant together, or forget it. Durable at once."""
+        learned.keep_co_relevance(self._directory, found)
         self.committed = True
 
     def learn_prior(self, prior: Prior | None) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from index import generations
+from index.co_relevance import CoRelevance
 from index.encoder import Encoder
 from index.encoders import Encoders
 from index.errors import ConflictError, InputError, NotFoundError, UnavailableError
@@ -179,12 +180,22 @@ class Index:
                 raise ConflictError("The metric was learned on other vectors.", "Train it on the index as it is now.")
             change.learn(metric)
 
+    def learn_co_relevance(self, found: CoRelevance | None) -> None:
+        """Keep with this generation what is relevant together, or forget it. Durable on return; raises as `learn`."""
+        with self._changing() as change:
+            vectors = self._own_vectors()
+            if found is not None and found.space != vectors.space_digest:
+                raise ConflictError(
+                    "The co-relevance was learned on other vectors.", "Train it on the index as it is now."
+                )
+            change.learn_co_relevance(found)
+
     def learn_prior(self, prior: Prior | None) -> None:
         """Keep a learned prior with this generation, or forget the one there is. Durable on return; raises as `learn`
         does."""
         with self._changing() as change:
             vectors = self._own_vectors()
-            if prior is not None and prior.space != vectors.learned_digest:
+            if prior is not None and prior.space != vectors.prior_space:
                 raise ConflictError("The prior was learned on other vectors.", "Train it on the index as it is now.")
             change.learn_prior(prior)
 

@@ -9,15 +9,17 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from index.errors import ConflictError
-from index.vectors import Single, sync
+from index.vectors import sync
 
-Tensors = Mapping[str, Single]
+Tensors: TypeAlias = Mapping[str, npt.NDArray[Any]]
 
 
 def digest_of(space: str, tensors: Tensors) -> str:
@@ -25,7 +27,8 @@ def digest_of(space: str, tensors: Tensors) -> str:
     content = hashlib.sha256(space.encode())
     for name in sorted(tensors):
         content.update(f" {tensors[name].shape!r}".encode())
-        content.update(np.ascontiguousarray(tensors[name], "<f4").tobytes())
+        little = tensors[name].dtype.newbyteorder("<")
+        content.update(np.ascontiguousarray(tensors[name], little).tobytes())
     return content.hexdigest()
 
 
@@ -34,14 +37,14 @@ def write(path: Path, space: str, tensors: Tensors, about: Mapping[str, str]) ->
     fresh = path.with_name(f".{path.name}.new")
     metadata = {**about, "space": space, "digest": digest_of(space, tensors)}
     with open(fresh, "wb") as file:
-        file.write(save({name: np.ascontiguousarray(t, np.float32) for name, t in tensors.items()}, metadata=metadata))
+        file.write(save({name: np.ascontiguousarray(t) for name, t in tensors.items()}, metadata=metadata))
         file.flush()
         os.fsync(file.fileno())
     os.replace(fresh, path)
     sync(path.parent)
 
 
-def read(path: Path, space: str, what: str) -> tuple[dict[str, Single], dict[str, str]] | None:
+def read(path: Path, space: str, what: str) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]] | None:
     """The tensors that `write` wrote and what is said about them, None where nothing was learned.
 
     Raises ConflictError where the file is damaged, or was learned on other vectors than those that `space` names.

@@ -1,20 +1,29 @@
-"""What was learned on an index: a metric, and a prior on top of it. Kept with its generation."""
+"""What was learned on an index, kept with its generation: a metric, what is relevant together, and a prior.
+
+The learned space of an index is the conditioned one under its metric, and beside it what documents were found relevant
+with; without either it is the conditioned space. The prior belongs to the metric's part of it.
+"""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from index import generations, metric, prior
+from index import co_relevance, generations, metric, prior
+from index.co_relevance import CoRelevance
 from index.metric import Metric
 from index.prior import Prior
+from index.vectors import Single
 
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """The metric and the prior of a generation, None where none was learned."""
+    """The parts that a generation has, None where one was not learned."""
 
     metric: Metric | None = None
+    co_relevance: CoRelevance | None = None
     prior: Prior | None = None
 
     @classmethod
@@ -22,12 +31,53 @@ class Learned:
         """What lies in a generation's folder. `space` is the digest of its vectors' space; raises as `index.kept.read`
         does."""
         found = Metric.load(directory, space)
-        return cls(found, Prior.load(directory, found.digest if found else space))
+        together = CoRelevance.load(directory, space)
+        return cls(found, together, Prior.load(directory, found.digest if found else space))
 
     @property
     def digest(self) -> str:
         """What identifies it; empty where nothing was learned."""
-        return " ".join(part.digest for part in (self.metric, self.prior) if part)
+        return " ".join(part.digest for part in (self.metric, self.co_relevance, self.prior) if part)
+
+    @property
+    def rank(self) -> int:
+        """How many numbers the learned space has beside those of the conditioned one."""
+        return self.co_relevance.rank if self.co_relevance else 0
+
+    def moved(self, conditioned: Single) -> Single:
+        """Conditioned vectors (n, dimension) under the metric."""
+        return self.metric.apply(conditioned) if self.metric else conditioned
+
+    def documents(self, ids: Sequence[str], conditioned: Single) -> Single:
+        """The conditioned vectors of documents (n, dimension) in the learned space: (n, dimension + rank)."""
+        moved = self.moved(conditioned)
+        return self.co_relevance.extend(ids, moved) if self.co_relevance else moved
+
+    def queries(self, conditioned: Single) -> Single:
+        """The conditioned vectors of queries (n, dimension) in the learned space: (n, dimension + rank)."""
+        moved = self.moved(conditioned)
+        return self.co_relevance.pad(moved) if self.co_relevance else moved
+
+    def searchable(self, directions: Single, dimension: int) -> Single:
+        """Directions of the learned space as conditioned ones, (n, dimension), to search conditioned vectors with."""
+        directions = directions[:, :dimension]
+        return self.metric.directions(directions) if self.metric else directions
+
+
+class LearnedFiles:
+    """What was learned as it lies in a generation's folder: read again where it has changed. Thread-safe."""
+
+    def __init__(self, directory: Path, space: str) -> None:
+        self._directory, self._space = directory, space
+        self._newest = Learned()
+        self._lock = threading.Lock()
+
+    def newest(self) -> Learned:
+        """Raises as `index.kept.read` does."""
+        with self._lock:
+            if stored_digest(self._directory) != self._newest.digest:
+                self._newest = Learned.load(self._directory, self._space)
+            return self._newest
 
 
 def keep(directory: Path, learned: Metric | None) -> None:
@@ -36,6 +86,15 @@ def keep(directory: Path, learned: Metric | None) -> None:
         prior.remove(directory)
         if learned is None:
             metric.remove(directory)
+        else:
+            learned.save(directory)
+
+
+def keep_co_relevance(directory: Path, learned: CoRelevance | None) -> None:
+    """Keep what is relevant together, or forget it."""
+    with generations.file_errors("the learned co-relevance", directory):
+        if learned is None:
+            co_relevance.remove(directory)
         else:
             learned.save(directory)
 
@@ -51,4 +110,4 @@ def keep_prior(directory: Path, learned: Prior | None) -> None:
 
 def stored_digest(directory: Path) -> str:
     """`Learned.digest` of a generation's folder, without reading the numbers."""
-    return " ".join(filter(None, (metric.stored_digest(directory), prior.stored_digest(directory))))
+    return " ".join(filter(None, (part.stored_digest(directory) for part in (metric, co_relevance, prior))))

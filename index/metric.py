@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from index import kept
-from index.vectors import Single
+from index.vectors import Single, unit_rows
 
 _FILE = "metric.safetensors"
 
@@ -40,12 +40,12 @@ class Metric:
 
     def apply(self, vectors: npt.NDArray[np.floating]) -> Single:
         """Conditioned rows (n, dimension) in the learned space: float32, L2-normalised; zero rows stay zero."""
-        return _unit(np.asarray(vectors, np.float32) @ self.matrix)
+        return unit_rows(np.asarray(vectors, np.float32) @ self.matrix)
 
     def directions(self, vectors: npt.NDArray[np.floating]) -> Single:
         """The conditioned directions (n, dimension) that propose what these directions of the learned space score
         best: exact but for the length that the map gives to a document."""
-        return _unit(np.asarray(vectors, np.float32) @ self.matrix.T)
+        return unit_rows(np.asarray(vectors, np.float32) @ self.matrix.T)
 
     def save(self, directory: Path) -> None:
         """Put `metric.safetensors` into a directory, in the place of an older one: durably and at once."""
@@ -66,9 +66,3 @@ def remove(directory: Path) -> bool:
 def stored_digest(directory: Path) -> str:
     """The digest of the metric in a generation's folder without reading the map; empty where there is none."""
     return kept.stored_digest(Path(directory) / _FILE, "metric")
-
-
-def _unit(rows: Single) -> Single:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: Single = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
-    return unit

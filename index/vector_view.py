@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from index.co_relevance import CoRelevance
 from index.filters import Filter
-from index.learned import Learned
+from index.learned import LearnedFiles
 from index.lexical import LexicalView
 from index.manifest import Manifest
 from index.space import Space
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 Single = npt.NDArray[np.float32]
 SpaceName: TypeAlias = Literal["conditioned", "raw", "learned"]
-"""`learned` is the conditioned space under the index's learned metric, and the same where none was learned."""
+"""`learned` is what `index.learned` makes of the conditioned space: the same where nothing was learned."""
 RAW, CONDITIONED, DENSE = "raw.f16", "conditioned.f16", "dense.faiss"
 
 
@@ -41,6 +42,7 @@ class GenerationVectors:
         # Without conditioning both spaces are the same file.
         same = self.space.kind == "none"
         self.conditioned = self.raw if same else VectorFile(directory / CONDITIONED, self.dimension)
+        self.learned = LearnedFiles(directory, self.space.digest)
         self._kind = manifest.dense or "flat"
         self._dense: DenseIndex | None = None
         self._lock = threading.Lock()
@@ -77,14 +79,17 @@ class VectorView:
         self._vectors, self._lexical, self._rows = vectors, lexical, rows
         self._raw = vectors.raw.open(rows)
         self._conditioned = vectors.conditioned.open(rows)
-        learned = Learned.load(vectors.directory, vectors.space.digest)
-        self.metric, self.prior = learned.metric, learned.prior
+        self.learned = vectors.learned.newest()
         self.dimension = vectors.dimension
 
     def take(self, ids: Sequence[str], space: SpaceName = "conditioned") -> Single:
-        """Document vectors, float32 of shape (n, dimension), L2-normalised; zeros where a document has none."""
+        """Document vectors, float32 of shape (n, `width(space)`), L2-normalised; zeros where a document has none."""
         found = take(self._raw if space == "raw" else self._conditioned, self._lexical.segments.rows_of(ids))
-        return self.learned(found) if space == "learned" else found
+        return self.learned.documents(ids, found) if space == "learned" else found
+
+    def width(self, space: SpaceName) -> int:
+        """How many numbers a vector of a space has."""
+        return self.dimension + (self.learned.rank if space == "learned" else 0)
 
     def condition(self, raw: Single) -> Single:
         """Raw vectors, as the encoder gives them, in the conditioned space: shape (n, dimension)."""
@@ -96,23 +101,53 @@ class VectorView:
         return self._vectors.space.digest
 
     @property
-    def learned_digest(self) -> str:
-        """The digest of the learned space: a prior belongs to one."""
-        return self.metric.digest if self.metric else self.space_digest
+    def prior_space(self) -> str:
+        """The digest of the conditioned space under its metric: a prior belongs to one."""
+        return self.learned.metric.digest if self.learned.metric else self.space_digest
 
-    def learned(self, conditioned: Single) -> Single:
-        """Conditioned vectors under the learned metric, or as they are where there is none: shape (n, dimension)."""
-        return self.metric.apply(conditioned) if self.metric else conditioned
+    def nearest(
+        self, queries: Single, limit: int, filter: Filter | None = None, space: SpaceName = "conditioned"
+    ) -> list[Ranking]:
+        """For each query vector of a space (row of `queries`) the documents nearest to it; of documents that tie those
+        of the least ids.
 
-    def searchable(self, directions: Single, space: SpaceName) -> Single:
-        """Directions of a space, (n, dimension), as conditioned ones to search with: `nearest` knows only these."""
+        Only conditioned vectors are indexed, so scores are the cosines there, to what the query is there. But where
+        documents are known to be relevant together, those that lie along the query in that come in too, and the scores
+        are the cosines of the learned space.
+        """
         if space == "raw":
-            return self.condition(directions)
-        return self.metric.directions(directions) if space == "learned" and self.metric else directions
+            return self._nearest(self.condition(queries), limit, filter)
+        if space == "conditioned":
+            return self._nearest(queries, limit, filter)
+        found = self._nearest(self.learned.searchable(queries, self.dimension), limit, filter)
+        together = self.learned.co_relevance
+        if together is None or limit <= 0 or not self._rows:
+            return found
+        return self._with_companions(queries, found, together, limit, filter)
 
-    def nearest(self, queries: Single, limit: int, filter: Filter | None = None) -> list[Ranking]:
-        """For each conditioned query vector (row of `queries`) the documents of highest cosine; of documents that tie
-        those of the least ids."""
+    def _with_companions(
+        self,
+        queries: Single,
+        found: Sequence[Ranking],
+        together: CoRelevance,
+        limit: int,
+        filter: Filter | None,
+    ) -> list[Ranking]:
+        numbers = self._live_numbers if filter is None else self._numbers_by_row(filter)
+        allowed = (self._companions >= 0) & (numbers[self._companions] >= 0)
+        answers = []
+        for query, near in zip(queries, found, strict=True):
+            ids = list(dict.fromkeys([*near.ids, *together.best(query[self.dimension :], limit, allowed)]))
+            answers.append(Ranking.of(ids, self.take(ids, "learned") @ query, limit))
+        return answers
+
+    @cached_property
+    def _companions(self) -> npt.NDArray[np.int64]:
+        """The row of each document that is known to be relevant together with others; -1 where it has none."""
+        together = self.learned.co_relevance
+        return self._lexical.segments.rows_of(together.ids if together else [])
+
+    def _nearest(self, queries: Single, limit: int, filter: Filter | None) -> list[Ranking]:
         if limit <= 0 or not self._rows:
             return [Ranking.empty() for _ in queries]
         numbers = self._live_numbers if filter is None else self._numbers_by_row(filter)

@@ -35,6 +35,13 @@ def widen(vectors: npt.NDArray[np.floating]) -> Single:
     return _SINGLE.take(np.ascontiguousarray(vectors).view(np.uint16), mode="wrap")
 
 
+def unit_rows(rows: Single) -> Single:
+    """Rows (n, dimension) at length one; zero rows stay zero."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: Single = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    return unit
+
+
 def take(vectors: Half, rows: npt.ArrayLike) -> Single:
     """Rows (n,) of a vector array (m, dimension) as float32 (n, dimension); row -1 (no vector) gives zeros.
 

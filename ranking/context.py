@@ -102,14 +102,14 @@ class Context:
         return self._terms[query.text]
 
     def query_vectors(self, queries: Sequence[Query], space: Space) -> Vectors:
-        """One L2-normalised row per query, shape (n, dimension); zero for a query that says nothing."""
+        """One L2-normalised row per query, shape (n, width of the space); zero for a query that says nothing."""
         said = [query.text for query in queries if self.terms(query)]
         self._encode_missing(said)
         if space != "raw":
             self._derive_missing(said, "raw", "conditioned", self.vectors.condition)
         if space == "learned":
-            self._derive_missing(said, "conditioned", "learned", self.vectors.learned)
-        silent = np.zeros(self.vectors.dimension, dtype=np.float32)
+            self._derive_missing(said, "conditioned", "learned", self.vectors.learned.queries)
+        silent = np.zeros(self.vectors.width(space), dtype=np.float32)
         rows = [self._query_vectors[space, query.text] if self.terms(query) else silent for query in queries]
         return np.stack(rows) if rows else np.zeros((0, len(silent)), dtype=np.float32)
 

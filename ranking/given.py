@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import numpy.typing as npt
 
+from index.learned import Learned
 from index.types import Document, Query, Ranking
 from ranking.context import Context, Space, Vectors
 from ranking.contract import Ranker, Request
@@ -86,7 +87,7 @@ class _Vectors:
         self._texts, self._encoder, self._known = texts, encoder, known
         self._rows: dict[str, Vectors] | None = None
         self.dimension = encoder.dimension
-        self.metric = self.prior = None
+        self.learned = Learned()
 
     def take(self, ids: Sequence[str], space: Space = "raw") -> Vectors:
         """Float32 of shape (n, dimension), L2-normalised: the same in every space; zeros where there is no text."""
@@ -96,11 +97,11 @@ class _Vectors:
         rows = [self._rows.get(doc, nothing) for doc in ids]
         return np.stack(rows) if rows else np.zeros((0, self.dimension), dtype=np.float32)
 
+    def width(self, space: Space) -> int:
+        return self.dimension
+
     def condition(self, raw: Vectors) -> Vectors:
         return raw
-
-    def learned(self, conditioned: Vectors) -> Vectors:
-        return conditioned
 
     def _encoded(self) -> dict[str, Vectors]:
         keys = {doc: self._key(text) for doc, text in self._texts.items()}

@@ -124,8 +124,7 @@ class Pipeline:
     @property
     def _generation(self) -> list[str]:
         vectors = self.index.view().vectors  # another process may have built a new generation
-        kept = (vectors.metric, vectors.prior) if vectors else ()
-        return [self.index.manifest.digest, " ".join(part.digest for part in kept if part)]
+        return [self.index.manifest.digest, vectors.learned.digest if vectors else ""]
 
     def rank(self, requests: Sequence[Request], context: Context | None = None) -> list[Ranking]:
         """n requests to n rankings, in their order."""

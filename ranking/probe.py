@@ -60,7 +60,7 @@ class Probe:
 
     def rank(self, requests: Sequence[Request], context: Context) -> list[Ranking]:
         queries = context.query_vectors([request.query for request in requests], self.space)
-        learned = context.vectors.prior if self.prior == "learned" else None
+        learned = context.vectors.learned.prior if self.prior == "learned" else None
         scorers = [
             self.fit(query, Examples.of(request.feedback, context, self.space), learned)
             for query, request in zip(queries, requests, strict=True)
@@ -96,7 +96,8 @@ def fit_learned(query: Vectors, examples: Examples, learned: Prior, bias_precisi
     With w = prior + u + F v and u, v ~ N(0, I / precision) the covariance of w is the prior's own: so the problem is
     that of `fit_logistic` with the features x and F^T x side by side.
     """
-    factor = learned.factor.astype(np.float64)
+    beside = examples.vectors.shape[1] - len(learned.factor)  # co-relevance, along which the prior is the same to all
+    factor = np.pad(learned.factor.astype(np.float64), ((0, beside), (0, 0)))
     rows = examples.vectors.astype(np.float64)
     false_relevant, false_refused = learned.noise
     relevance = (1.0 - false_relevant) * examples.relevance + false_refused * (1.0 - examples.relevance)

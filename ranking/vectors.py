@@ -124,8 +124,7 @@ def _propose(
 ) -> list[Ranking]:
     """For each request the documents nearest to the direction of its scorer: one search per distinct filter.
 
-    Only conditioned vectors are indexed, so a direction of another space is brought there to search with it: its
-    neighbourhood is a good pool, which the caller then scores exactly.
+    Of another space than the conditioned one that is a good pool, which the caller then scores exactly.
     """
     groups: dict[Filter | None, list[int]] = defaultdict(list)
     for i, request in enumerate(requests):
@@ -133,9 +132,9 @@ def _propose(
     pools = [Ranking.empty()] * len(requests)
     for condition, members in groups.items():
         directions = np.stack([unit(scorers[i].direction) for i in members]).astype(np.float32)
-        directions = context.vectors.searchable(directions, space)
         limit = max(requests[i].depth(depth) for i in members)
-        for i, pool in zip(members, context.vectors.nearest(directions, limit, condition), strict=True):
+        found = context.vectors.nearest(directions, limit, condition, space)
+        for i, pool in zip(members, found, strict=True):
             pools[i] = pool.head(requests[i].depth(depth))
     return pools
 

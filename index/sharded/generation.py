@@ -19,11 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from index import generations
+from index.co_relevance import CoRelevance
 from index.errors import UnavailableError
 from index.fields import FieldType
 from index.generation import Change, changing
 from index.generations import Current
-from index.learned import Learned, keep, keep_prior
+from index.learned import Learned, LearnedFiles, keep, keep_co_relevance, keep_prior
 from index.manifest import Manifest
 from index.metric import Metric
 from index.prior import Prior
@@ -46,6 +47,7 @@ class ShardedGeneration:
         self.manifest, self._patience = manifest, patience
         self._directory = generations.generation_path(path, current.generation)
         self._space = Space.load(self._directory) if manifest.encoder else None
+        self._learned = LearnedFiles(self._directory, self._space.digest) if self._space else None
         self._paths = [shard_path(path, current.generation, n).absolute() for n in range(manifest.shards or 0)]
         self._workers = start(engine, Shard, [(str(place),) for place in self._paths], at_once=AT_ONCE)
         self._lock = threading.Lock()
@@ -117,7 +119,7 @@ class ShardedGeneration:
                 f"Shard {number} of {len(self._states)} does not come up: {reason}",
                 "Look at its machine and its directory, then open the index again.",
             ) from late[number]
-        learned = Learned.load(self._directory, self._space.digest) if self._space else Learned()
+        learned = self._learned.newest() if self._learned else Learned()
         self._current = current
         self._newest = (Collection(self.manifest, states), learned, current)
         self._late, self._again = bool(late), time.monotonic() + _RETRY
@@ -176,6 +178,12 @@ class ShardedChange:
         for shard in self._shards:
             shard.learn(metric)
         keep(self._directory, metric)
+
+    def learn_co_relevance(self, learned: CoRelevance | None) -> None:
+        """Keep what is relevant together, with every shard and with the whole, or forget it."""
+        for shard in self._shards:
+            shard.learn_co_relevance(learned)
+        keep_co_relevance(self._directory, learned)
 
     def learn_prior(self, prior: Prior | None) -> None:
         """Keep a learned prior, or forget the one there is. With every shard too, so that the pointers tell of it."""

@@ -175,16 +175,15 @@ class ShardedLexical:
 
 
 class ShardedVectors:
-    """What `VectorView` is to a whole index. All shards are conditioned by one space, and scored by one metric."""
+    """What `VectorView` is to a whole index. All shards are conditioned by one space, and all have learned the same."""
 
     def __init__(self, space: Space, learned: Learned, asking: Asking) -> None:
-        self._space, self._asking, self._learned = space, asking, learned
-        self.metric, self.prior = learned.metric, learned.prior
+        self._space, self._asking, self.learned = space, asking, learned
         self.dimension = space.dimension
 
     def anew(self, asking: Asking) -> ShardedVectors:
         """The same, asked through another `Asking`."""
-        return ShardedVectors(self._space, self._learned, asking)
+        return ShardedVectors(self._space, self.learned, asking)
 
     @property
     def space_digest(self) -> str:
@@ -192,37 +191,33 @@ class ShardedVectors:
         return self._space.digest
 
     @property
-    def learned_digest(self) -> str:
-        """The digest of the learned space: a prior belongs to one."""
-        return self.metric.digest if self.metric else self.space_digest
+    def prior_space(self) -> str:
+        """The digest of the conditioned space under its metric: a prior belongs to one."""
+        return self.learned.metric.digest if self.learned.metric else self.space_digest
 
     def take(self, ids: Sequence[str], space: SpaceName = "conditioned") -> Single:
-        """Document vectors, float32 of shape (n, dimension), L2-normalised; zeros where a document has none."""
+        """Document vectors, float32 of shape (n, `width(space)`), L2-normalised; zeros where a document has none."""
         rows = np.zeros((len(ids), self.dimension), np.float32)
         stored: SpaceName = "raw" if space == "raw" else "conditioned"
         places = by_shard(range(len(ids)), self._asking.shards, ids.__getitem__)
         asked = {number: ([ids[i] for i in members], stored) for number, members in places.items()}
         for number, found in self._asking.some("vectors", "take", asked).items():
             rows[places[number]] = found
-        return self.learned(rows) if space == "learned" else rows
+        return self.learned.documents(ids, rows) if space == "learned" else rows
+
+    def width(self, space: SpaceName) -> int:
+        """How many numbers a vector of a space has."""
+        return self.dimension + (self.learned.rank if space == "learned" else 0)
 
     def condition(self, raw: Single) -> Single:
         """Raw vectors, as the encoder gives them, in the conditioned space: shape (n, dimension)."""
         return self._space.apply(raw)
 
-    def learned(self, conditioned: Single) -> Single:
-        """Conditioned vectors under the learned metric, or as they are where there is none: shape (n, dimension)."""
-        return self.metric.apply(conditioned) if self.metric else conditioned
-
-    def searchable(self, directions: Single, space: SpaceName) -> Single:
-        """Directions of a space, (n, dimension), as conditioned ones to search with: `nearest` knows only these."""
-        if space == "raw":
-            return self.condition(directions)
-        return self.metric.directions(directions) if space == "learned" and self.metric else directions
-
-    def nearest(self, queries: Single, limit: int, filter: Filter | None = None) -> list[Ranking]:
-        """For each conditioned query vector (row of `queries`) the documents of highest cosine."""
-        answers = self._asking.all("vectors", "nearest", queries, limit, filter)
+    def nearest(
+        self, queries: Single, limit: int, filter: Filter | None = None, space: SpaceName = "conditioned"
+    ) -> list[Ranking]:
+        """For each query vector of a space (row of `queries`) the documents nearest to it, as `VectorView.nearest`."""
+        answers = self._asking.all("vectors", "nearest", queries, limit, filter, space)
         return [merged([found[i] for found in answers.values()], limit) for i in range(len(queries))]
 
 

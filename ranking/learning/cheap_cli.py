@@ -1,4 +1,4 @@
-"""`clickwise train metric` and `train prior`: what is learned on one index without a cross-encoder."""
+"""`clickwise train metric`, `co-relevance` and `prior`: what is learned on one index without a cross-encoder."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     from index.index import Index
     from ranking.learning.judged import Epoch
+    from ranking.learning.judged_topics import Judgements
 
 app = typer.Typer()
 
@@ -64,11 +65,45 @@ def metric(
         typer.echo(f"The index {opened.name} has no learned metric now.", err=True)
         return
     training = MetricTraining(epochs=epochs, penalty=penalty, folds=folds, seed=seed)
-    judged = _judgements(queries, qrels, clicks, click_model)
-    outcome = learn_metric(
-        opened, *judged, training, relevant=relevant, source=_source(qrels or clicks), force=force, on_epoch=_say
-    )
+    judged = _judgements(queries, qrels, relevant, clicks, click_model)
+    outcome = learn_metric(opened, judged, training, force=force, on_epoch=_say)
     typer.echo(json.dumps(outcome) if as_json else _sentence(outcome, "metric"))
+
+
+@app.command("co-relevance")
+def co_relevance(
+    context: typer.Context,
+    index: Name,
+    queries: Queries = None,
+    qrels: Qrels = None,
+    relevant: Relevant = 1,
+    clicks: Clicks = None,
+    click_model: ClickModel = None,
+    rank: Annotated[int, typer.Option(min=1, help="The most numbers that a document's vector is extended by.")] = 256,
+    folds: Folds = 10,
+    seed: Seed = 0,
+    force: Force = False,
+    forget: Forget = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Learn which documents of an index are relevant together, from its own judgements or from debiased clicks.
+
+    It lies with the index's generation and serves every stage with space = "learned", beside the metric where there is
+    one. It is kept only where cross-validation confirms a gain; a rebuild of the index leaves it behind.
+    """
+    from ranking.learning.co_relevance import CoRelevanceTraining
+    from ranking.learning.on_index import learn_co_relevance
+
+    opened = _opened(context, index, home)
+    if forget:
+        opened.learn_co_relevance(None)
+        typer.echo(f"The index {opened.name} knows nothing of what is relevant together now.", err=True)
+        return
+    training = CoRelevanceTraining(rank=rank, folds=folds, seed=seed)
+    judged = _judgements(queries, qrels, relevant, clicks, click_model)
+    outcome = learn_co_relevance(opened, judged, training, force=force)
+    typer.echo(json.dumps(outcome) if as_json else _sentence(outcome, "co-relevance"))
 
 
 @app.command()
@@ -104,10 +139,8 @@ def prior(
         typer.echo(f"The index {opened.name} has no learned prior now.", err=True)
         return
     training = PriorTraining(epochs=epochs, rank=rank, folds=folds, seed=seed)
-    judged = _judgements(queries, qrels, clicks, click_model)
-    outcome = learn_prior(
-        opened, *judged, training, relevant=relevant, source=_source(qrels or clicks), force=force, on_epoch=_say
-    )
+    judged = _judgements(queries, qrels, relevant, clicks, click_model)
+    outcome = learn_prior(opened, judged, training, force=force, on_epoch=_say)
     typer.echo(json.dumps(outcome) if as_json else _sentence(outcome, "prior"))
 
 
@@ -120,28 +153,24 @@ def _opened(context: typer.Context, name: str, home: Path | None) -> Index:
 
 
 def _judgements(
-    queries: Path | None, qrels: Path | None, clicks: Path | None, click_model: Path | None
-) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
-    """Topic -> text, and topic -> document -> grade: as judged, or as clicks make likely (1 from even odds on)."""
+    queries: Path | None, qrels: Path | None, relevant: int, clicks: Path | None, click_model: Path | None
+) -> Judgements:
+    """As judged, or as clicks make likely (grade 1 from even odds on)."""
     from index.errors import InputError
     from ranking.learning.click_tasks import read_soft_judgements
-    from ranking.learning.judged_topics import read_qrels, read_queries
+    from ranking.learning.judged_topics import Judgements, read_qrels, read_queries
 
     if clicks is not None and queries is None and qrels is None:
         soft = read_soft_judgements(clicks, click_model).relevance
         likely = {query: {doc: int(grade >= 0.5) for doc, grade in found.items()} for query, found in soft.items()}
-        return {query: query for query in likely}, likely
+        return Judgements({query: query for query in likely}, likely, relevant, clicks.name)
     if queries is None or qrels is None or clicks is not None:
         raise InputError("It is not clear what to learn from.", "Name --queries and --qrels, or --clicks.")
-    return read_queries(queries), read_qrels(qrels)
+    return Judgements(read_queries(queries), read_qrels(qrels), relevant, qrels.name)
 
 
 def _say(epoch: Epoch) -> None:
     typer.echo(f"epoch {epoch.number}: loss {epoch.loss:.4f}, nDCG@20 of topics set aside {epoch.ndcg:.4f}", err=True)
-
-
-def _source(path: Path | None) -> str:
-    return "" if path is None else path.name
 
 
 def _sentence(outcome: Mapping[str, Any], what: str) -> str:

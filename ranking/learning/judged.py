@@ -112,31 +112,43 @@ def cross_validated(
     other folds' topics, and one for the answer. The number of epochs is all that the topics set aside choose.
     Raises InputError where too few topics have two relevant documents and one that is not.
     """
-    usable = [topic for topic in topics if len(topic.relevant) >= 2 and len(topic.refused)]
-    if len(usable) < _FEWEST:
-        raise InputError(
-            f"Only {len(usable)} topics have two relevant documents and one that is not, too few to learn a {what}.",
-            f"Judge {_FEWEST} topics or more.",
-        )
-    fold = np.random.default_rng(seed).permutation(len(usable)) % folds
-    values = np.zeros((epochs + 1, len(usable)))
+    chosen = usable(topics, f"a {what}")
+    fold = folded(len(chosen), folds, seed)
+    values = np.zeros((epochs + 1, len(chosen)))
     parts = []
     for number in range(folds):
         aside = np.flatnonzero(fold == number)
-        parts.append((start(), [usable[i] for i in np.flatnonzero(fold != number)], aside))
+        parts.append((start(), [chosen[i] for i in np.flatnonzero(fold != number)], aside))
     with one_core():
         for epoch in range(epochs + 1):
             losses = []
             for learner, taught, aside in parts:
                 losses.append(learner.epoch(taught) if epoch else 0.0)
-                values[epoch, aside] = learner.quality([usable[i] for i in aside])
+                values[epoch, aside] = learner.quality([chosen[i] for i in aside])
             if on_epoch and epoch:
                 on_epoch(Epoch(epoch, float(np.mean(losses)), float(values[epoch].mean())))
         best = int(np.argmax(values.mean(axis=1)))
         answer = start()
         for _ in range(best):
-            answer.epoch(usable)
+            answer.epoch(chosen)
     return answer, Gain.of(values[0], values[best])
+
+
+def usable(topics: Sequence[Topic], what: str) -> list[Topic]:
+    """The topics that can be learned from. Raises InputError where they are too few to learn `what`."""
+    found = [topic for topic in topics if len(topic.relevant) >= 2 and len(topic.refused)]
+    if len(found) < _FEWEST:
+        raise InputError(
+            f"Only {len(found)} topics have two relevant documents and one that is not, too few to learn {what}.",
+            f"Judge {_FEWEST} topics or more.",
+        )
+    return found
+
+
+def folded(topics: int, folds: int, seed: int) -> Rows:
+    """In which fold each of so many topics is, shape (n,)."""
+    fold: Rows = np.random.default_rng(seed).permutation(topics) % folds
+    return fold
 
 
 def drawn(topic: Topic, documents: int, targets: int, negatives: int, random: np.random.Generator) -> Drawn:
@@ -162,12 +174,16 @@ def mean_ndcg(topics: Sequence[Topic], scores: Callable[[Topic, Rows, Rows], Sco
         found = []
         for k in sorted({min(k, len(topic.relevant) - 1) for k in SIZES[1:]}):
             refused = topic.refused[:k] if refusing else topic.refused[:0]
-            found.append(_ndcg(np.array(scores(topic, topic.relevant[:k], refused)), topic.relevant, k, refused))
+            found.append(
+                residual_ndcg(np.array(scores(topic, topic.relevant[:k], refused)), topic.relevant, k, refused)
+            )
         values[i] = np.mean(found)
     return values
 
 
-def _ndcg(scores: Scores, relevant: Rows, k: int, refused: Rows) -> float:
+def residual_ndcg(scores: Scores, relevant: Rows, k: int, refused: Rows) -> float:
+    """nDCG@20 of scores of all documents (n,), which are overwritten, where the first k relevant ones and the refused
+    are given: neither ranked nor counted."""
     scores[relevant[:k]] = scores[refused] = -np.inf
     depth = min(CUT, len(scores))
     best = np.argpartition(-scores, depth - 1)[:depth]

@@ -1,10 +1,11 @@
-"""The topics of a folder in BEIR layout, as a metric or a prior is learned from them."""
+"""Judged topics, of a folder in BEIR layout or from elsewhere, as what lies with an index is learned from them."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -46,20 +47,33 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
     return dict(judged)
 
 
-def topics_of(
-    index: Index,
-    queries: Mapping[str, str],
-    qrels: Mapping[str, Mapping[str, int]],
-    relevant: int = 1,
-    *,
-    learned: bool = False,
-) -> tuple[Vectors, list[Topic]]:
-    """The vectors of the documents (n, dimension), and the judged topics with rows that point into them: conditioned
-    ones, or with `learned` as the index's metric moves them.
+@dataclass(frozen=True)
+class Judgements:
+    """Topic -> text, and topic -> document -> grade. `relevant` is the least grade that is relevant, `source` a word on
+    where they come from, for the record."""
 
-    `relevant` is the least grade that is relevant. Not relevant is what was judged so, and what BM25 retrieves and
-    nobody judged. Raises InputError for an index without vectors.
+    queries: Mapping[str, str]
+    qrels: Mapping[str, Mapping[str, int]]
+    relevant: int = 1
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Located:
+    """The documents of an index, their vectors (n, dimension), and judged topics with rows that point into them."""
+
+    ids: Sequence[str]
+    vectors: Vectors
+    topics: Sequence[Topic]
+
+
+def located(index: Index, judgements: Judgements, *, moved: bool = False) -> Located:
+    """The judged topics of an index: in its conditioned vectors, or with `moved` as its metric moves them.
+
+    Not relevant is what was judged so, and what BM25 retrieves and nobody judged. Raises InputError for an index
+    without vectors.
     """
+    queries, qrels, relevant = judgements.queries, judgements.qrels, judgements.relevant
     view = index.view()
     if view.vectors is None:
         raise InputError(f"The index {index.name!r} has no vectors.", "Build it with an encoder.")
@@ -70,13 +84,14 @@ def topics_of(
     encoded = (
         view.vectors.condition(index.encode(texts)) if texts else np.zeros((0, view.vectors.dimension), np.float32)
     )
-    if learned and len(encoded):
-        encoded = view.vectors.learned(encoded)
+    vectors = view.vectors.take(ids)
+    if moved:
+        encoded, vectors = view.vectors.learned.moved(encoded), view.vectors.learned.moved(vectors)
     topics = []
     for topic, text, vector in zip(track(named, "Reading topics", len(named)), texts, encoded, strict=True):
         found = view.lexical.search(LexicalQuery(text=text), DEPTH).ids
         topics.append(_topic(vector, found, qrels[topic], place, relevant))
-    return view.vectors.take(ids, "learned" if learned else "conditioned"), topics
+    return Located(ids, vectors, topics)
 
 
 def _topic(

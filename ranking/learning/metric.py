@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from index.vectors import unit_rows
 from ranking.learning.judged import Drawn, Epoch, Gain, Rows, Topic, Values, Vectors, cross_validated, drawn, mean_ndcg
 from ranking.options import number
 
@@ -136,10 +137,10 @@ class _Learner:
 
 def quality(vectors: Vectors, topics: Sequence[Topic], matrix: Vectors) -> Values:
     """nDCG@20 of the nearest neighbours under a map, per topic as `mean_ndcg` has it, without refused documents."""
-    documents = _unit(vectors @ matrix)
+    documents = unit_rows(vectors @ matrix)
 
     def scores(topic: Topic, given: Rows, _: Rows) -> Vectors:
-        found: Vectors = documents @ (_unit(topic.query[None] @ matrix)[0] + documents[given].sum(axis=0))
+        found: Vectors = documents @ (unit_rows(topic.query[None] @ matrix)[0] + documents[given].sum(axis=0))
         return found
 
     return mean_ndcg(topics, scores, refusing=False)
@@ -147,9 +148,3 @@ def quality(vectors: Vectors, topics: Sequence[Topic], matrix: Vectors) -> Value
 
 def _parts(episode: Drawn) -> tuple[Rows, Rows, Rows, Rows]:
     return episode.given, episode.refused, episode.targets, episode.others
-
-
-def _unit(rows: Vectors) -> Vectors:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: Vectors = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
-    return unit

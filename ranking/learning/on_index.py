@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from index.co_relevance import CoRelevance
 from index.index import Index
 from index.metric import Metric
+from ranking.learning.co_relevance import CoRelevanceTraining, train_co_relevance
 from ranking.learning.judged import Epoch, Gain
-from ranking.learning.judged_topics import topics_of
+from ranking.learning.judged_topics import Judgements, located
 from ranking.learning.metric import MetricTraining, train_metric
 from ranking.learning.prior import PriorTraining, train_prior
 
-Queries = Mapping[str, str]
-Qrels = Mapping[str, Mapping[str, int]]
 Outcome = dict[str, Any]
 """`plain` and `learned` nDCG@20 of topics set aside, the `standard_error` of the difference, numbers that were learned,
 how many `topics` and `folds`, and whether it is `kept`."""
@@ -21,51 +21,68 @@ how many `topics` and `folds`, and whether it is `kept`."""
 
 def learn_metric(
     index: Index,
-    queries: Queries,
-    qrels: Qrels,
+    judgements: Judgements,
     training: MetricTraining,
     *,
-    relevant: int = 1,
-    source: str = "",
     force: bool = False,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> Outcome:
-    """Learn a metric from topic -> text and topic -> document -> grade, and keep it with the index where it gains.
+    """Learn a metric and keep it with the index where it gains; with `force` in any case.
 
-    `relevant` is the least grade that is relevant, `source` a word on where the judgements come from, for the record.
-    `force` keeps it in any case. Raises InputError where too few topics serve, and for an index without vectors.
+    Raises InputError where too few topics serve, and for an index without vectors.
     """
-    vectors, topics = topics_of(index, queries, qrels, relevant)
-    found = train_metric(vectors, topics, training, on_epoch)
-    weights = {"query_weight": found.query_weight, "negative_weight": found.negative_weight}
-    outcome = _outcome(found.gain, training.folds, weights, force)
-    space = index.view().vectors
-    if outcome["kept"] and space is not None:
-        index.learn(Metric(found.matrix, space.space_digest, _about(outcome, source, training.seed)))
+    found = located(index, judgements)
+    learned = train_metric(found.vectors, found.topics, training, on_epoch)
+    weights = {"query_weight": learned.query_weight, "negative_weight": learned.negative_weight}
+    outcome = _outcome(learned.gain, training.folds, weights, force)
+    if outcome["kept"]:
+        index.learn(Metric(learned.matrix, _space(index), _about(outcome, judgements, training.seed)))
+    return outcome
+
+
+def learn_co_relevance(
+    index: Index, judgements: Judgements, training: CoRelevanceTraining, *, force: bool = False
+) -> Outcome:
+    """The same for which documents are relevant together.
+
+    Its strength is chosen in the conditioned space: a metric that has learned from the same topics would hide what
+    there is to gain.
+    """
+    found = located(index, judgements)
+    learned = train_co_relevance(found.vectors, found.topics, training)
+    numbers = {"strength": learned.strength, "rank": learned.factors.shape[1], "documents": len(learned.rows)}
+    outcome = _outcome(learned.gain, training.folds, numbers, force)
+    if outcome["kept"]:
+        ids, about = [found.ids[row] for row in learned.rows], _about(outcome, judgements, training.seed)
+        index.learn_co_relevance(CoRelevance(ids, learned.factors, learned.strength, _space(index), about))
     return outcome
 
 
 def learn_prior(
     index: Index,
-    queries: Queries,
-    qrels: Qrels,
+    judgements: Judgements,
     training: PriorTraining,
     *,
-    relevant: int = 1,
-    source: str = "",
     force: bool = False,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> Outcome:
-    """The same for the prior of the probe, in the space that the index's metric makes."""
-    vectors, topics = topics_of(index, queries, qrels, relevant, learned=True)
-    view = index.view().vectors
-    found = train_prior(vectors, topics, "" if view is None else view.learned_digest, training, on_epoch)
+    """The same for the prior of the probe, in the space that the index's metric makes.
+
+    What is relevant together is left out: the topics to learn from made it, and a prior would trust it too much.
+    """
+    found, view = located(index, judgements, moved=True), index.view().vectors
+    learned = train_prior(found.vectors, found.topics, view.prior_space if view else "", training, on_epoch)
     names = ("scale", "query_weight", "precision", "refused_weight")
-    numbers = {name: float(getattr(found.prior, name)) for name in names}
-    outcome = _outcome(found.gain, training.folds, {**numbers, "noise": list(found.prior.noise)}, force)
+    numbers = {name: float(getattr(learned.prior, name)) for name in names}
+    outcome = _outcome(learned.gain, training.folds, {**numbers, "noise": list(learned.prior.noise)}, force)
     if outcome["kept"]:
-        index.learn_prior(found.prior.noted(_about(outcome, source, training.seed)))
+        index.learn_prior(learned.prior.noted(_about(outcome, judgements, training.seed)))
     return outcome
+
+
+def _space(index: Index) -> str:
+    vectors = index.view().vectors
+    return vectors.space_digest if vectors else ""
 
 
 def _outcome(gain: Gain, folds: int, numbers: Mapping[str, float | list[float]], force: bool) -> Outcome:
@@ -84,5 +101,6 @@ def _rounded(value: float | list[float]) -> float | list[float]:
     return [round(one, 4) for one in value] if isinstance(value, list) else round(value, 4)
 
 
-def _about(outcome: Outcome, source: str, seed: int) -> dict[str, str]:
-    return {"learned_from": source, "seed": str(seed), **{name: str(value) for name, value in outcome.items()}}
+def _about(outcome: Outcome, judgements: Judgements, seed: int) -> dict[str, str]:
+    numbers = {name: str(value) for name, value in outcome.items()}
+    return {"learned_from": judgements.source, "seed": str(seed), **numbers}

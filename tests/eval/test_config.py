@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eval.config import merged, parse_config, read_config, setting
-from eval.rankers import RankerSpec, variants_of, with_options
+from eval.rankers import RankerSpec, Taught, variants_of, with_options
 from eval.toml import dumps
 from eval.users import Cascade
 from index.errors import InputError, NotFoundError
@@ -172,9 +172,9 @@ def test_a_grid_makes_variants() -> None:
 def test_a_ranker_that_learns_has_its_variants_for_every_seed() -> None:
     plain = RankerSpec("knn", grid={"knn.query_weight": [0.5, 1.0]})
     assert [variant.taught for variant in variants_of("mine", plain, load_specs(), 0, (3, 4))] == [None, None]
-    learning = variants_of("mine", replace(plain, learns="metric"), load_specs(), 0, (3, 4))
+    learning = variants_of("mine", replace(plain, learns=("metric",)), load_specs(), 0, (3, 4))
     assert [(variant.label, variant.taught) for variant in learning] == [
-        (f"knn.query_weight={weight}", seed) for weight in ("0.5", "1") for seed in (3, 4)
+        (f"knn.query_weight={weight}", Taught(seed, ("metric",))) for weight in ("0.5", "1") for seed in (3, 4)
     ]
 
 

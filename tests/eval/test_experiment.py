@@ -18,6 +18,7 @@ from eval.experiment import Results, run_experiment
 from eval.jobs import Job, Jobs
 from eval.measures import measure_all
 from eval.protocol import Residual
+from eval.rankers import Taught
 from eval.store import Journal, Store
 from eval.tabulate import published_table, taught_table
 from eval.teaching import lesson
@@ -259,7 +260,7 @@ def test_a_missing_collection_stops_or_is_skipped_and_reported(place: Place) -> 
         ({"protocol": {"k": [13]}}, "No topic of the collection 'small' is left"),
         ({"protocol": {"split": [0.5, 0.0, 0.5]}}, "'knn' has a grid, and no topics are for validation"),
         (
-            {"protocol": {"measured": "train"}, "rankers": {"bm25": {"learns": "metric"}}},
+            {"protocol": {"measured": "train"}, "rankers": {"bm25": {"learns": ["metric"]}}},
             "'bm25' learns from training topics",
         ),
         ({"collections": {"small": {"source": "pydocs", "teach": "train"}}}, "one of a BEIR folder"),
@@ -276,28 +277,35 @@ def test_experiments_that_cannot_work(place: Place, change: dict[str, Any], prob
 def test_a_ranker_learns_from_training_topics_alone(tmp_path: Path) -> None:
     """On a copy of the index for each seed; its topics are in no other part of the split, and others rank as before."""
     place = Place(tmp_path)
-    learning = {"rankers": {"learned": {"pipeline": "smoothed", "learns": "metric"}, "smoothed": {}}}
-    results = place.run({**learning, "protocol": {"split": [0.8, 0.1, 0.1]}})
+    both = ("metric", "co-relevance")
+    learned, more = ({"pipeline": "smoothed", "learns": list(parts)} for parts in (("metric",), both))
+    rankers = {"learned": learned, "more": more, "smoothed": {}}
+    results = place.run({"rankers": rankers, "protocol": {"split": [0.8, 0.1, 0.1]}})
     found = results.collections["small"]
     for seed in (0, 1):
         texts, qrels = lesson(found.bench, seed)
         assert set(texts) == set(qrels) == {topic for topic, part in found.splits[seed].items() if part == "train"}
-        taught = found.bench.taught(seed)
+        taught = found.bench.taught(Taught(seed, ("metric",)))
         assert taught.path != found.bench.path
-        assert taught.learned["topics"] == 16
+        assert taught.learned["metric"]["topics"] == 16
         assert stored_digest(generation_path(taught.path, "000001")) != ""
+        further = found.bench.taught(Taught(seed, both))
+        assert further.path not in (taught.path, found.bench.path)
+        assert further.learned["metric"] == taught.learned["metric"]
+        assert further.learned["co-relevance"]["topics"] == 16
     assert stored_digest(generation_path(found.bench.path, "000001")) == ""
-    assert found.bench.taught(0).path != found.bench.taught(1).path
+    assert taught.path != found.bench.taught(Taught(0, ("metric",))).path
     analysis = Analysis(results)
-    assert [analysis.chosen["small", "learned"][seed, 1].taught for seed in (0, 1)] == [0, 1]
+    assert [analysis.chosen["small", "learned"][seed, 1].taught.seed for seed in (0, 1)] == [0, 1]  # type: ignore[union-attr]
     assert analysis.chosen["small", "smoothed"][0, 1].taught is None
     rows = taught_table(analysis).rows
-    assert [[*row[:3], row[-1]] for row in rows] == [["small", "0", 16, "kept"], ["small", "1", 16, "kept"]]
+    assert [row[:4] for row in rows] == [["small", part, str(seed), 16] for part in both for seed in (0, 1)]
+    assert [row[-1] for row in rows[:2]] == ["kept", "kept"]
 
 
 def test_where_nothing_is_learned_rankings_stay(tmp_path: Path) -> None:
     place = Place(tmp_path)
-    learning = {"rankers": {"learned": {"pipeline": "smoothed", "learns": "metric"}, "smoothed": {}}}
+    learning = {"rankers": {"learned": {"pipeline": "smoothed", "learns": ["metric"]}, "smoothed": {}}}
     analysis = Analysis(place.run(learning))
     assert analysis.means["learned"] == analysis.means["smoothed"]
     assert all("too few" in str(row[-1]) for row in taught_table(analysis).rows)
@@ -316,10 +324,11 @@ def test_a_split_that_teaches(tmp_path: Path) -> None:
         "\n".join([*judged, *(line.replace("\t", "-more\t", 1) for line in judged)])
     )
     change = {
-        "rankers": {"learned": {"pipeline": "knn", "learns": "metric"}},
+        "rankers": {"learned": {"pipeline": "knn", "learns": ["metric"]}},
         "collections": {"small": {"teach": "train"}},
     }
     bench = place.run(change).collections["small"].bench
     assert lesson(bench, 0)[1].keys() == lesson(bench, 1)[1].keys() == more.keys()
-    assert bench.taught(0).path == bench.taught(1).path
-    assert bench.taught(0).learned["topics"] == 20
+    first, second = (bench.taught(Taught(seed, ("metric",))) for seed in (0, 1))
+    assert first.path == second.path
+    assert first.learned["metric"]["topics"] == 20

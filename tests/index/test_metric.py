@@ -78,7 +78,7 @@ def test_an_index_keeps_it_with_its_generation(new_index: Callable[..., Index]) 
     index = new_index()
     plain = index.view().vectors
     assert plain is not None
-    assert plain.metric is None
+    assert plain.learned.metric is None
     ids = ["sailing-01", "coffee-02", "gone"]
     np.testing.assert_array_equal(plain.take(ids, "learned"), plain.take(ids))
 
@@ -88,11 +88,11 @@ def test_an_index_keeps_it_with_its_generation(new_index: Callable[..., Index]) 
     assert learned is not None
     np.testing.assert_array_equal(learned.take(ids, "learned"), metric.apply(plain.take(ids)))
     np.testing.assert_array_equal(learned.take(ids), plain.take(ids))
-    assert plain.metric is None  # a view is immutable
+    assert plain.learned.metric is None  # a view is immutable
     again = Index.open(index.path).view().vectors
     assert again is not None
-    assert again.metric is not None
-    assert again.metric.digest == metric.digest
+    assert again.learned.metric is not None
+    assert again.learned.metric.digest == metric.digest
 
     index.upsert([Document("new", "Boats", "boat mast keel")])
     grown = index.view().vectors
@@ -102,7 +102,7 @@ def test_an_index_keeps_it_with_its_generation(new_index: Callable[..., Index]) 
     index.learn(None)
     bare = index.view().vectors
     assert bare is not None
-    assert bare.metric is None
+    assert bare.learned.metric is None
 
 
 def test_an_index_takes_only_a_metric_of_its_own_vectors(new_index: Callable[..., Index], lexical_index: Index) -> None:

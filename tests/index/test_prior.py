@@ -51,16 +51,16 @@ def test_another_metric_leaves_the_prior_behind(new_index: Callable[..., Index],
     index = new_index()
     plain = index.view().vectors
     assert plain is not None
-    index.learn_prior(some_prior(plain.learned_digest, plain.dimension))
+    index.learn_prior(some_prior(plain.prior_space, plain.dimension))
     learned = Index.open(index.path).view().vectors
     assert learned is not None
-    assert learned.prior is not None
+    assert learned.learned.prior is not None
     index.learn(some_metric(plain.space_digest, plain.dimension))
     moved = index.view().vectors
     assert moved is not None
-    assert moved.prior is None
+    assert moved.learned.prior is None
     with pytest.raises(ConflictError, match="other vectors"):
-        index.learn_prior(some_prior(plain.learned_digest, plain.dimension))
+        index.learn_prior(some_prior(plain.prior_space, plain.dimension))
     with pytest.raises(InputError, match="no vectors"):
         lexical_index.learn_prior(None)
 
@@ -70,15 +70,15 @@ def test_an_index_in_shards_keeps_it_as_a_whole(tmp_path: Path, encoder: Hashing
     index = Index.open(tmp_path / "two", encoder=encoder)
     plain = index.view().vectors
     assert plain is not None
-    prior = some_prior(plain.learned_digest, plain.dimension)
+    prior = some_prior(plain.prior_space, plain.dimension)
     index.learn_prior(prior)
     for opened in (index, Index.open(tmp_path / "two", encoder=encoder)):
         learned = opened.view().vectors
         assert learned is not None
-        assert learned.prior is not None
-        assert learned.prior.digest == prior.digest
+        assert learned.learned.prior is not None
+        assert learned.learned.prior.digest == prior.digest
     index.learn(some_metric(plain.space_digest, plain.dimension))
     moved = index.view().vectors
     assert moved is not None
-    assert moved.metric is not None
-    assert moved.prior is None
+    assert moved.learned.metric is not None
+    assert moved.learned.prior is None

@@ -66,7 +66,7 @@ def test_a_learned_metric_holds_for_all_shards(tmp_path: Path, corpus: list[Docu
         index.learn(Metric(matrix, vectors.space_digest))
         again = Index.open(tmp_path / name, encoder=encoder).view().vectors
         assert again is not None
-        assert again.metric is not None
+        assert again.learned.metric is not None
         rankings.append(build_pipeline("smoothed", load_specs(), index).rank(requests()))
     assert rankings[0] == rankings[1]
 

@@ -18,7 +18,7 @@ from ranking.config import specs_with
 from ranking.contract import Request
 from ranking.learning.cheap_cli import app
 from ranking.learning.judged import Epoch, Topic, Vectors
-from ranking.learning.judged_topics import read_qrels, read_queries, topics_of
+from ranking.learning.judged_topics import Judgements, located, read_qrels, read_queries
 from ranking.learning.metric import MetricTraining, quality, train_metric
 from ranking.pipeline import Pipeline
 from tests.fakes import HashingEncoder
@@ -116,12 +116,13 @@ def write_folder(folder: Path) -> None:
 def test_topics_are_read_with_their_near_misses(tmp_path: Path, dense_index: Index) -> None:
     write_folder(tmp_path)
     queries, qrels = read_queries(tmp_path / "queries.jsonl"), read_qrels(tmp_path / "train.tsv")
-    vectors, topics = topics_of(dense_index, queries, qrels)
-    assert vectors.shape[0] == 60
+    found = located(dense_index, Judgements(queries, qrels))
+    topics = found.topics
+    assert len(found.ids) == len(found.vectors) == 60
     assert len(topics) == len(queries) == len(qrels) == 28
     assert all(len(topic.relevant) == 12 and len(topic.refused) for topic in topics)
     assert all(not set(topic.relevant) & set(topic.refused) for topic in topics)
-    graded = topics_of(dense_index, queries, qrels, relevant=2)[1]
+    graded = located(dense_index, Judgements(queries, qrels, relevant=2)).topics
     assert all(len(topic.relevant) == 6 for topic in graded)
 
 

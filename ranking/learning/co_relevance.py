@@ -1,0 +1,109 @@
+"""Learning which documents are relevant together from one index's own judgements: `clickwise train co-relevance`.
+
+Of the matrix R of documents and topics, 1 where a document is relevant, each column divided by the root of its sum and
+each row brought to length one, the leading factors U S are kept (`index.co_relevance` tells what for). How strongly
+they count beside the texts' vectors, and whether at all, is for cross-validation to say: each topic is ranked by what
+the topics of other folds were relevant with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from index.progress import track
+from ranking.learning.judged import SIZES, Gain, Rows, Topic, Values, Vectors, folded, residual_ndcg, usable
+from ranking.options import number
+
+STRENGTHS = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
+"""What cross-validation chooses from: at 1 what was relevant together counts as much as likeness of the texts."""
+
+
+@dataclass(frozen=True)
+class CoRelevanceTraining:
+    """How it is learned. `rank` is the most factors a document has, `folds` are those of the cross-validation."""
+
+    rank: int = number(256, low=1)
+    folds: int = number(10, low=2)
+    seed: int = number(0, low=0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learned:
+    """The factors (m, rank) of the documents in `rows` (m,), their strength, and what they gain on topics set aside."""
+
+    rows: Rows
+    factors: Vectors
+    strength: float
+    gain: Gain
+
+
+def train_co_relevance(
+    vectors: Vectors, topics: Sequence[Topic], training: CoRelevanceTraining = CoRelevanceTraining()
+) -> Learned:
+    """Learn from topics whose rows point into conditioned vectors (n, dimension).
+
+    Deterministic by seed on one machine. Raises InputError where too few topics have two relevant documents.
+    """
+    chosen = usable(topics, "co-relevance")
+    fold = folded(len(chosen), training.folds, training.seed)
+    values = np.zeros((1 + len(STRENGTHS), len(chosen)))
+    for aside in track(range(training.folds), "Cross-validating", training.folds):
+        known = _Known(vectors, [chosen[i] for i in np.flatnonzero(fold != aside)], training.rank)
+        for i in np.flatnonzero(fold == aside):
+            values[:, i] = known.values(chosen[i])
+    best = int(np.argmax(values[1:].mean(axis=1)))
+    rows, factors = factors_of(chosen, training.rank)
+    return Learned(rows, factors, STRENGTHS[best], Gain.of(values[0], values[1 + best]))
+
+
+def factors_of(topics: Sequence[Topic], rank: int) -> tuple[Rows, Vectors]:
+    """The rows (m,) of the documents that are relevant to any of the topics, and their factors, (m, `rank` at most):
+    inner products are the cosines between the documents' rows of R, as far as so many factors tell."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.linalg import svds
+
+    rows, places = np.unique(np.concatenate([topic.relevant for topic in topics]), return_inverse=True)
+    sizes = np.array([len(topic.relevant) for topic in topics])
+    columns = np.repeat(np.arange(len(topics)), sizes)
+    matrix = csr_array((np.repeat(sizes**-0.5, sizes), (places, columns)), shape=(len(rows), len(topics)))
+    lengths = np.sqrt(matrix.multiply(matrix).sum(axis=1))
+    matrix = matrix.multiply(1.0 / lengths[:, None]).tocsr()
+    if len(topics) <= rank:
+        return rows, matrix.toarray().astype(np.float32)
+    start = np.ones(min(matrix.shape))  # of the iteration: a random one would make every run another
+    left, scales, _ = svds(matrix, k=min(rank, min(matrix.shape) - 1), v0=start)
+    return rows, np.ascontiguousarray(left * scales, dtype=np.float32)
+
+
+class _Known:
+    """What some topics were relevant with, to rank others by."""
+
+    def __init__(self, vectors: Vectors, topics: Sequence[Topic], rank: int) -> None:
+        self.vectors = vectors
+        self.rows, self.factors = factors_of(topics, rank)
+        self.place = np.full(len(vectors), -1)
+        self.place[self.rows] = np.arange(len(self.rows))
+        self.squares = np.zeros(len(vectors), np.float32)
+        self.squares[self.rows] = np.square(self.factors).sum(axis=1)
+
+    def values(self, topic: Topic) -> Values:
+        """nDCG@20 of the residual collection for the summed cosines to the query and the given documents, mean over k
+        as `mean_ndcg` has it: without factors, then for every strength, shape (1 + strengths,)."""
+        sizes = sorted({min(k, len(topic.relevant) - 1) for k in SIZES[1:]})
+        given = topic.relevant[: sizes[-1]]
+        known = np.flatnonzero(self.place[given] >= 0)
+        together = np.zeros((len(self.vectors), len(given)), np.float32)
+        together[np.ix_(self.rows, known)] = self.factors @ self.factors[self.place[given[known]]].T
+        asked, alike = self.vectors @ topic.query, self.vectors @ self.vectors[given].T
+        values = np.zeros((1 + len(STRENGTHS), len(sizes)))
+        for at, strength in enumerate((0.0, *STRENGTHS)):
+            lengths = np.sqrt(1.0 + strength**2 * self.squares)
+            near = np.cumsum((alike + strength**2 * together) / lengths[given], axis=1)
+            for column, k in enumerate(sizes):
+                scores = (asked + near[:, k - 1]) / lengths
+                values[at, column] = residual_ndcg(scores, topic.relevant, k, topic.refused[:0])
+        mean: Values = values.mean(axis=1)
+        return mean

@@ -1,0 +1,122 @@
+"""Learning what is relevant together: it finds what was planted, and keeps still where there is nothing to find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from index.errors import InputError
+from index.index import Index
+from index.types import Query
+from index.vectors import unit_rows
+from ranking.config import load_specs
+from ranking.contract import Request
+from ranking.feedback import Feedback
+from ranking.learning.cheap_cli import app
+from ranking.learning.co_relevance import STRENGTHS, CoRelevanceTraining, factors_of, train_co_relevance
+from ranking.learning.judged import Topic, Vectors
+from ranking.pipeline import Pipeline
+from tests.fakes import HashingEncoder
+from tests.ranking.learning.test_metric import call, write_folder
+
+DIMENSION, GROUPS, EACH = 8, 10, 12
+
+
+def planted(seed: int = 0, *, together: bool = True) -> tuple[Vectors, list[Topic]]:
+    """Documents whose vectors say nothing, and topics to which six of one group's documents are relevant each; without
+    `together` six of any."""
+    random = np.random.default_rng(seed)
+    documents = unit_rows(random.normal(size=(GROUPS * EACH, DIMENSION)).astype(np.float32))
+    topics = []
+    for group in np.tile(np.arange(GROUPS), 8):
+        pool = np.arange(EACH) + group * EACH if together else np.arange(len(documents))
+        relevant = random.permutation(pool)[:6]
+        refused = np.setdiff1d(random.permutation(len(documents))[:40], relevant)
+        query = unit_rows(random.normal(size=(1, DIMENSION)).astype(np.float32))[0]
+        topics.append(Topic(query, relevant, refused))
+    return documents, topics
+
+
+def test_it_learns_what_no_text_says() -> None:
+    documents, topics = planted()
+    learned = train_co_relevance(documents, topics)
+    assert learned.gain.confirmed
+    assert learned.gain.learned > learned.gain.plain + 0.3
+    assert learned.gain.topics == len(topics)
+    assert learned.strength in STRENGTHS
+    cosines = learned.factors @ learned.factors.T
+    same = learned.rows[:, None] // EACH == learned.rows // EACH
+    assert cosines[same].mean() > 0.4
+    assert np.abs(cosines[~same]).max() < 1e-6
+
+
+def test_where_nothing_is_relevant_together_it_is_not_confirmed() -> None:
+    assert not train_co_relevance(*planted(together=False)).gain.confirmed
+
+
+def test_factors_are_cosines_of_what_documents_are_relevant_to() -> None:
+    query = np.zeros(2, np.float32)
+    relevant = [[0, 1], [1, 2], [5, 6, 7, 8]]
+    topics = [Topic(query, np.array(rows), np.array([9])) for rows in relevant]
+    rows, factors = factors_of(topics, 256)
+    assert rows.tolist() == [0, 1, 2, 5, 6, 7, 8]
+    cosines = factors @ factors.T
+    half = 0.5**0.5
+    np.testing.assert_allclose(cosines[:3, :3], [[1, half, 0], [half, 1, half], [0, half, 1]], atol=1e-6)
+    np.testing.assert_allclose(cosines[3:, 3:], 1.0, atol=1e-6)
+    np.testing.assert_allclose(cosines[:3, 3:], 0.0, atol=1e-6)
+
+
+def test_fewer_factors_come_near_to_all() -> None:
+    topics = planted()[1]
+    _, whole = factors_of(topics, 256)
+    rows, few = factors_of(topics, 40)
+    assert few.shape == (len(rows), 40)
+    assert whole.shape == (len(rows), len(topics))
+    assert np.linalg.norm(few, axis=1).max() <= 1.0 + 1e-5
+    values = np.linalg.svd(whole, compute_uv=False)
+    lost = np.linalg.norm(whole @ whole.T - few @ few.T)
+    assert lost == pytest.approx(
+        np.sqrt((values[40:] ** 4).sum()), rel=1e-3
+    )  # no 40 factors come nearer (Eckart, Young)
+
+
+def test_the_same_seed_learns_the_same() -> None:
+    first, second = (train_co_relevance(*planted(), CoRelevanceTraining(rank=20, folds=3)) for _ in range(2))
+    np.testing.assert_array_equal(first.factors, second.factors)
+    assert first.gain == second.gain
+
+
+def test_too_few_topics() -> None:
+    documents, topics = planted()
+    with pytest.raises(InputError, match="too few to learn co-relevance"):
+        train_co_relevance(documents, topics[:15])
+
+
+def test_the_command_keeps_what_pipelines_then_use(
+    tmp_path: Path, new_index: Callable[..., Index], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("index.encoder.load_encoder", lambda name, **options: HashingEncoder())
+    index = new_index()
+    write_folder(tmp_path)
+    files = ["--queries", str(tmp_path / "queries.jsonl"), "--qrels", str(tmp_path / "train.tsv")]
+    pipeline = Pipeline(load_specs()["smoothed"], index)
+    request = Request(Query("q", "boat"), Feedback.judged(relevant=["coffee-01", "coffee-07"]))
+    plain, version = pipeline.rank([request]), pipeline.version
+
+    outcome = call(["co-relevance", str(index.path), *files, "--rank", "8"])
+    assert outcome["kept"]
+    assert (outcome["topics"], outcome["folds"], outcome["documents"], outcome["rank"]) == (28, 10, 48, 8)
+    assert outcome["learned"] > outcome["plain"]
+    assert pipeline.version != version
+    learned = pipeline.rank([request])
+    assert learned != plain
+    assert {doc.split("-")[0] for doc in learned[0].ids[:12]} == {"coffee"}
+
+    assert CliRunner().invoke(app, ["co-relevance", str(index.path), "--forget"]).exit_code == 0
+    assert pipeline.rank([request]) == plain
+    assert pipeline.version == version
