@@ -140,7 +140,7 @@ def check_shuffled(traffic: Sessions) -> None:
     if again.any() and float((most > least)[again].mean()) < _STILL:
         raise InputError(
             "The pages for the comparison are not shuffled: most documents stand at the same rank each time.",
-            "Name an arm that shows its pages in random order.",
+            "Name an arm that shows its pages in random order; if only its first ranks are, --shuffled-ranks says so.",
         )
 
 
