@@ -10,6 +10,7 @@ from server.catalog import Catalog
 from server.documents import Documents
 from server.duels import experiments, interleaving
 from server.events import Event
+from server.memory import Tidying
 from server.operate.operation import Operation
 from server.patience import Patience
 from server.releases import Kind, Release, Releases
@@ -34,7 +35,7 @@ class Service:
         self.operation = Operation(catalog, store)
         self.releases = Releases(catalog, store, settings.click_model)
         self.reranking = Reranking(self.releases)
-        self._totals = Totals(store)
+        self._totals, self._tidying = Totals(store), Tidying()
         self._searching = Searching(self.releases, store, settings)
 
     @classmethod
@@ -57,6 +58,7 @@ class Service:
                 return
             index.warm_up()
             self._searching.rehearse(name)
+        self._tidying.start()
 
     def search(self, ask: SearchRequest, patience: Patience | None = None) -> SearchAnswer:
         """See `Searching.search`."""
@@ -111,6 +113,7 @@ class Service:
         return interleaving(self._totals, self.catalog.indexes, confidence)
 
     def close(self) -> None:
+        self._tidying.close()
         self.releases.close()
         self._searching.close()
         self.catalog.close()
