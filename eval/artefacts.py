@@ -73,12 +73,18 @@ def write_results(results: Results, out: Path) -> bool:
     return True
 
 
+def check_free(out: Path) -> None:
+    """See that a run may be written there. Raises ConflictError where there is something else."""
+    if out.exists() and not (out / CONFIG).is_file() and not (out.is_dir() and not any(out.iterdir())):
+        what = "and holds something else" if out.is_dir() else "but a file"
+        raise ConflictError(f"{out} is no run directory {what}.", "Choose another with --out.")
+
+
 def _clear(out: Path) -> None:
     """Make room. The summary goes first: without it the directory is not complete."""
+    check_free(out)
     with writing_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-        if any(out.iterdir()) and not (out / CONFIG).is_file():
-            raise ConflictError(f"{out} is no run directory and holds something else.", "Choose another with --out.")
         (out / "summary.json").unlink(missing_ok=True)
         for folder in FOLDERS:
             shutil.rmtree(out / folder, ignore_errors=True)

@@ -60,7 +60,7 @@ def run(
     """
     from threadpoolctl import threadpool_limits
 
-    from eval.artefacts import write_results
+    from eval.artefacts import check_free, write_results
     from eval.config import parse_config, read_config
     from eval.experiment import run_experiment
     from eval.store import Store
@@ -73,6 +73,7 @@ def run(
     threadpool_limits(1, user_api="blas")
     folder = _folder(context)
     where = out or folder / "runs" / experiment.head.name
+    check_free(where)  # before the work, which may take an hour
     results = run_experiment(experiment, Store(cache or folder / "cache"), skip_missing=skip_missing)
     fresh = write_results(results, where)
     summary = json.loads((where / "summary.json").read_text(encoding="utf-8"))

@@ -173,6 +173,17 @@ def test_what_cannot_be_run_is_said_on_one_line(
     assert said.count("\n") == 1
 
 
+def test_an_output_in_the_way_is_noticed_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.txt").write_text("kept", encoding="utf-8")
+    monkeypatch.setattr("eval.experiment.run_experiment", lambda *given, **options: pytest.fail("it went to work"))
+    for out, problem in ((tmp_path, "holds something else"), (tmp_path / "mine.txt", "but a file")):
+        assert run(["eval", "run", "--collection", "small", "--ranker", "bm25", "--out", str(out)]) == 2
+        assert problem in capsys.readouterr().err
+    assert (tmp_path / "mine.txt").read_text(encoding="utf-8") == "kept"
+
+
 def test_without_a_run_there_is_nothing_to_look_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     command = get_command(app)  # without the roof, which knows the configuration
