@@ -87,8 +87,8 @@ class Jobs:
                     todo = [job for job in here if episode.topic not in journals[job].done]
                     self._make_topic(episode, todo, journals)
                     progress.advance(len(here))
-            for job in here:
-                self.bench.store.finish(self.digest(job))
+            for job, journal in journals.items():
+                self.bench.store.finish(self.digest(job), journal)
 
     def _make_topic(self, episode: Episode, jobs: Sequence[Job], journals: Mapping[Job, Journal]) -> None:
         if self.protocol.sessions:

@@ -3,7 +3,7 @@
     ROOT/indexes/NAME-HASH/      the index of a collection
     ROOT/parts/HASH.json         what was computed: episodes, measured values
     ROOT/parts/HASH.jsonl        the rankings of one ranker for one collection and k, one line per topic
-    ROOT/parts/HASH.partial      the same, not finished
+    ROOT/parts/HASH.partial      the same, not finished (HASH.PROCESS.partial where another process is at that one)
 
 Finished files appear under their names at once and whole. Rankings are appended line by line to a partial file, so
 that a run which is interrupted or killed goes on with the topic after the last whole line.
@@ -11,10 +11,11 @@ that a run which is interrupted or killed goes on with the topic after the last 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -54,26 +55,32 @@ class Store:
     def journal(self, digest: str) -> Iterator[Journal]:
         """Append to a part's rankings; what an earlier run has left is there."""
         partial = self._path(digest, "partial")
-        done = {topic for topic, _ in _records(partial)} if partial.exists() else set()
-        with writing_errors(partial):
-            _cut_torn_line(partial)
-            file = partial.open("a", encoding="utf-8")
-        with file:
-            yield Journal(file, done)
+        with ExitStack() as opened:
+            with writing_errors(partial):
+                file = opened.enter_context(partial.open("a", encoding="utf-8"))
+                if not _locked(file):  # two at one file would mix their lines
+                    partial = self._path(digest, f"{os.getpid()}.partial")
+                    file = opened.enter_context(partial.open("a", encoding="utf-8"))
+                _cut_torn_line(partial)
+            yield Journal(file, partial, {topic for topic, _ in _records(partial)})
 
-    def finish(self, digest: str) -> None:
+    def finish(self, digest: str, journal: Journal) -> None:
         """Every topic is in the journal: from now on the part is finished."""
-        os.replace(self._path(digest, "partial"), self._path(digest, "jsonl"))
+        try:
+            os.replace(journal.path, self._path(digest, "jsonl"))
+        except FileNotFoundError:  # another process has found it complete, and was quicker
+            if not self.finished(digest):
+                raise
 
     def _path(self, digest: str, ending: str) -> Path:
         return self.root / "parts" / f"{digest}.{ending}"
 
 
 class Journal:
-    """A part under way. `done` are the topics that it has."""
+    """A part under way, in the file `path`. `done` are the topics that it has."""
 
-    def __init__(self, file: IO[str], done: set[str]) -> None:
-        self._file, self.done = file, done
+    def __init__(self, file: IO[str], path: Path, done: set[str]) -> None:
+        self._file, self.path, self.done = file, path, done
 
     def add(self, topic: str, record: object) -> None:
         """Append and hand over to the system: a killed process loses nothing that was added."""
@@ -112,6 +119,15 @@ def _records(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
             if line.endswith(b"\n"):
                 topic, record = json.loads(line)
                 yield topic, record
+
+
+def _locked(file: IO[str]) -> bool:
+    """Take the file for this process alone, as long as it is open. Gives whether nobody else has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _cut_torn_line(path: Path) -> None:

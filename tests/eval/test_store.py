@@ -29,7 +29,7 @@ def test_rankings_are_finished_only_when_said_so(tmp_path: Path) -> None:
     with store.journal("a") as journal:
         assert journal.done == {"t1", "t2"}
         journal.add("t3", [3])
-    store.finish("a")
+    store.finish("a", journal)
     assert store.finished("a")
     assert store.rankings("a") == {"t1": [1], "t2": [2], "t3": [3]}
 
@@ -44,7 +44,7 @@ def test_what_a_kill_has_torn_is_cut_off(tmp_path: Path, torn: str) -> None:
     with store.journal("a") as journal:
         assert journal.done == {"t1"}
         journal.add("t2", ["whole"])
-    store.finish("a")
+    store.finish("a", journal)
     assert store.rankings("a") == {"t1": ["é"], "t2": ["whole"]}
 
 
@@ -57,3 +57,24 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UnavailableError, match="cannot be written"):
         Store(tmp_path / "file")
+
+
+def test_two_processes_at_one_part(tmp_path: Path) -> None:
+    """Each writes to a file of its own; whoever is done first has done it for both."""
+    first, second = Store(tmp_path), Store(tmp_path)
+    with first.journal("a") as mine, second.journal("a") as other:
+        mine.add("t1", [1])
+        other.add("t1", [1])
+        other.add("t2", [2])
+        mine.add("t2", [2])
+    second.finish("a", other)
+    first.finish("a", mine)
+    with first.journal("b") as mine:
+        mine.add("t1", [1])
+    with second.journal("b") as other:  # after the first has ended its work, before it said so
+        assert other.done == {"t1"}
+    first.finish("b", mine)
+    second.finish("b", other)
+    assert first.rankings("a") == {"t1": [1], "t2": [2]}
+    assert first.rankings("b") == {"t1": [1]}
+    assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == ["a.jsonl", "b.jsonl"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from ranking.pipeline import Pipeline
 from ranking.probe import Probe, fit_learned
 from ranking.vectors import Examples
 from tests.fakes import HashingEncoder
+from tests.index.test_prior import some_prior
 from tests.ranking.learning.test_metric import call, planted, write_folder
 from tests.ranking.learning.tiny import tiny_model
 
@@ -97,6 +99,22 @@ def test_without_a_factor_or_noise_it_is_the_probe(dense_index: Index) -> None:
     query = random.normal(size=6).astype(np.float32)
     own, learned = Probe(space="learned").fit(query, examples), fit_learned(query, examples, plain, 1e-3)
     np.testing.assert_allclose(own.direction, learned.direction, atol=1e-8)
+
+
+def test_beside_the_metric_s_part_of_the_space_it_is_the_same_to_all(dense_index: Index) -> None:
+    """Vectors that co-relevance has extended: by nothing, nothing changes; by something, that counts in the product."""
+    prior = some_prior(dimension=6)
+    random = np.random.default_rng(2)
+    examples = Examples(random.normal(size=(5, 6)).astype(np.float32), np.array([1.0, 1.0, 0.0, 0.3, 0.0]), np.ones(5))
+    query = random.normal(size=6).astype(np.float32)
+    plain = fit_learned(query, examples, prior, 1e-3)
+    beside = np.zeros((5, 3), np.float32)
+    wide = replace(examples, vectors=np.hstack([examples.vectors, beside]))
+    same = fit_learned(np.pad(query, (0, 3)), wide, prior, 1e-3)
+    np.testing.assert_allclose(same.direction, [*plain.direction, 0.0, 0.0, 0.0], atol=1e-8)
+    beside[:2, 0] = 1.0  # what the relevant ones were relevant with
+    extended = replace(examples, vectors=np.hstack([examples.vectors, beside]))
+    assert fit_learned(np.pad(query, (0, 3)), extended, prior, 1e-3).direction[6] > 0.0
 
 
 def test_it_finds_the_direction_along_which_relevance_varies() -> None:
