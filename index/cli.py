@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -217,7 +217,8 @@ def info(context: typer.Context, index: Named, home: Home = None, as_json: Json 
     if as_json:
         answer = {"index": opened.name, "path": str(opened.path), "documents": view.documents, "bytes": size}
         described = {"shards": [asdict(shard) for shard in shards]} if shards else {}
-        _print_json({**answer, "fields": view.fields, **described, "manifest": asdict(manifest)})
+        learned = {"learned": view.vectors.learned.about} if view.vectors else {}
+        _print_json({**answer, "fields": view.fields, **described, **learned, "manifest": asdict(manifest)})
         return
     model, space = manifest.encoder, manifest.space
     searched = ", ".join(f"{name} x{boost:g}" for name, boost in manifest.boosts.items())
@@ -232,6 +233,8 @@ def info(context: typer.Context, index: Named, home: Home = None, as_json: Json 
         if model
         else "none",
     }
+    if view.vectors and view.vectors.learned.about:
+        rows["learned"] = ", ".join(_learned(part, about) for part, about in view.vectors.learned.about.items())
     if shards:
         rows["shards"] = str(len(shards))
         for shard in shards:
@@ -239,6 +242,12 @@ def info(context: typer.Context, index: Named, home: Home = None, as_json: Json 
     typer.echo(opened.name)
     for label, value in rows.items():
         typer.echo(f"  {label:<12}{value}")
+
+
+def _learned(part: str, about: Mapping[str, str]) -> str:
+    """A part that was learned, and from what, as far as that is recorded."""
+    known = "topics" in about and "learned_from" in about
+    return f"{part} ({about['topics']} topics of {about['learned_from']})" if known else part
 
 
 def _located(context: typer.Context, name: str, home: Path | None) -> Path:

@@ -7,7 +7,7 @@ with; without either it is the conditioned space. The prior belongs to the metri
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,12 @@ class Learned:
     def digest(self) -> str:
         """What identifies it; empty where nothing was learned."""
         return " ".join(part.digest for part in (self.metric, self.co_relevance, self.prior) if part)
+
+    @property
+    def about(self) -> dict[str, Mapping[str, str]]:
+        """What is said about each part that there is, by its name."""
+        parts = {"metric": self.metric, "co-relevance": self.co_relevance, "prior": self.prior}
+        return {name: part.about for name, part in parts.items() if part}
 
     @property
     def rank(self) -> int:

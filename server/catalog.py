@@ -120,6 +120,7 @@ class Catalog:
             fields=dict(view.fields),
             vectors=view.vectors is not None,
             encoder=manifest.encoder.name if manifest.encoder else None,
+            learned=list(view.vectors.learned.about) if view.vectors else [],
             problem=f"The directory {index.path} is gone." if view.gone else None,
         )
 

@@ -20,6 +20,7 @@ class IndexInfo(Answer):
     fields: dict[str, str] = Field(description="what filters can use: field -> keyword, number or date")
     vectors: bool
     encoder: str | None
+    learned: list[str] = Field(description="what was learned on it: of metric, co-relevance and prior")
     problem: str | None = Field(default=None, description="what is wrong with it, though it answers from what is open")
 
 

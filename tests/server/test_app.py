@@ -145,6 +145,7 @@ def test_the_examples_of_openapi_are_accepted(client: TestClient) -> None:
 def test_the_catalog(client: TestClient) -> None:
     dense, lexical = client.get("/v1/indexes").json()["indexes"]
     assert (dense["name"], dense["default"], dense["vectors"], dense["encoder"]) == ("dense", True, True, "hashing")
+    assert dense["learned"] == []
     assert (lexical["name"], lexical["default"], lexical["vectors"], lexical["encoder"]) == (
         "lexical",
         False,

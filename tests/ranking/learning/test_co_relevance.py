@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from index.cli import app as index_app
 from index.errors import InputError
 from index.index import Index
 from index.types import Query
@@ -116,6 +117,8 @@ def test_the_command_keeps_what_pipelines_then_use(
     learned = pipeline.rank([request])
     assert learned != plain
     assert {doc.split("-")[0] for doc in learned[0].ids[:12]} == {"coffee"}
+    told = CliRunner().invoke(index_app, ["info", str(index.path)])
+    assert "co-relevance (28 topics of train.tsv)" in told.stdout
 
     assert CliRunner().invoke(app, ["co-relevance", str(index.path), "--forget"]).exit_code == 0
     assert pipeline.rank([request]) == plain
