@@ -15,6 +15,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,6 @@ from index.errors import ConflictError
 from index.vectors import Single, unit_rows, widen
 
 _FILE = "co-relevance.safetensors"
-_WHAT = "co-relevance"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +34,8 @@ class CoRelevance:
     `ids` are theirs, `factors` float32 (n, rank), of length one at most and rounded to float16; `space` is the digest
     of the `Space` whose vectors the strength was chosen for; `about` says in words how it came about.
     """
+
+    name: ClassVar = "co-relevance"
 
     ids: Sequence[str]
     factors: Single
@@ -91,14 +93,14 @@ class CoRelevance:
     def load(cls, directory: Path, space: str) -> CoRelevance | None:
         """Read what `save` wrote, None where nothing was learned. Raises as `index.kept.read` does."""
         path = Path(directory) / _FILE
-        found = kept.read(path, space, _WHAT)
+        found = kept.read(path, space, cls.name)
         if found is None:
             return None
         tensors, about = found
         try:
             ids = json.loads(tensors["ids"].tobytes())
         except (KeyError, ValueError):
-            raise ConflictError(f"The learned {_WHAT} {path} is damaged.", "Train it again, or delete it.") from None
+            raise ConflictError(f"The learned {cls.name} {path} is damaged.", "Train it again, or delete it.") from None
         return cls(ids, tensors["factors"], float(tensors["strength"][0]), space, about)
 
 
@@ -109,4 +111,4 @@ def remove(directory: Path) -> bool:
 
 def stored_digest(directory: Path) -> str:
     """The digest of the co-relevance in a generation's folder; empty where there is none."""
-    return kept.stored_digest(Path(directory) / _FILE, _WHAT)
+    return kept.stored_digest(Path(directory) / _FILE, CoRelevance.name)

@@ -12,14 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from index import generations, learned
-from index.co_relevance import CoRelevance
 from index.fields import FieldType
 from index.generations import Current
 from index.lexical import LexicalView, committed_data, open_reader
 from index.lucene_writer import LuceneWriter
 from index.manifest import Manifest
-from index.metric import Metric
-from index.prior import Prior
 from index.sharded.shard import ShardInfo
 from index.types import Document
 from index.vector_view import GenerationVectors, VectorView
@@ -126,19 +123,14 @@ class Change:
         self._writing().commit(self._rows, fields)
         self.committed = True
 
-    def learn(self, metric: Metric | None) -> None:
-        """Keep a learned metric with the generation, or forget the one there is. Durable at once."""
-        learned.keep(self._directory, metric)
+    def learn(self, part: learned.Part) -> None:
+        """Keep with the generation what was learned on it. Durable at once."""
+        learned.keep(self._directory, part)
         self.committed = True
 
-    def learn_co_relevance(self, found: CoRelevance | None) -> None:
-        """Keep with the generation what is relevant together, or forget it. Durable at once."""
-        learned.keep_co_relevance(self._directory, found)
-        self.committed = True
-
-    def learn_prior(self, prior: Prior | None) -> None:
-        """Keep a learned prior with the generation, or forget the one there is. Durable at once."""
-        learned.keep_prior(self._directory, prior)
+    def forget(self, name: learned.PartName) -> None:
+        """Forget what was learned. Durable at once."""
+        learned.forget(self._directory, name)
         self.committed = True
 
     def _writing(self) -> LuceneWriter:

@@ -15,16 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from index import generations
-from index.co_relevance import CoRelevance
 from index.encoder import Encoder
 from index.encoders import Encoders
 from index.errors import ConflictError, InputError, NotFoundError, UnavailableError
 from index.fields import check_fields, extend_schema
 from index.generation import LUCENE, Change, Generation, changing
 from index.generations import Current
+from index.learned import Part, PartName
 from index.lexical import LexicalQuery
 from index.manifest import Manifest
-from index.metric import Metric
 from index.prior import Prior
 from index.query_vectors import QueryVectors
 from index.sharded.generation import ShardedChange, ShardedGeneration, changing_shards
@@ -168,36 +167,26 @@ class Index:
                 change.commit(change.fields)
         return len(existing)
 
-    def learn(self, metric: Metric | None) -> None:
-        """Keep a learned metric with this generation, or forget the one there is. Durable on return.
+    def learn(self, part: Part) -> None:
+        """Keep with this generation a metric, co-relevance or a prior that was learned on it. Durable on return.
 
-        A prior goes with it: it was learned on the vectors as they were read before. Raises ConflictError where another
-        process writes, or where it was learned on other vectors than this index's.
+        With another metric a prior goes: it was learned on the vectors as they were read before. Raises ConflictError
+        where another process writes, or where it was learned on other vectors than this index's.
         """
         with self._changing() as change:
             vectors = self._own_vectors()
-            if metric is not None and metric.space != vectors.space_digest:
-                raise ConflictError("The metric was learned on other vectors.", "Train it on the index as it is now.")
-            change.learn(metric)
-
-    def learn_co_relevance(self, found: CoRelevance | None) -> None:
-        """Keep with this generation what is relevant together, or forget it. Durable on return; raises as `learn`."""
-        with self._changing() as change:
-            vectors = self._own_vectors()
-            if found is not None and found.space != vectors.space_digest:
+            if part.space != (vectors.prior_space if isinstance(part, Prior) else vectors.space_digest):
                 raise ConflictError(
-                    "The co-relevance was learned on other vectors.", "Train it on the index as it is now."
+                    f"The {part.name} was learned on other vectors.", "Train it on the index as it is now."
                 )
-            change.learn_co_relevance(found)
+            change.learn(part)
 
-    def learn_prior(self, prior: Prior | None) -> None:
-        """Keep a learned prior with this generation, or forget the one there is. Durable on return; raises as `learn`
+    def forget(self, name: PartName) -> None:
+        """Forget what was learned, if anything was; with a metric also the prior. Durable on return; raises as `learn`
         does."""
         with self._changing() as change:
-            vectors = self._own_vectors()
-            if prior is not None and prior.space != vectors.prior_space:
-                raise ConflictError("The prior was learned on other vectors.", "Train it on the index as it is now.")
-            change.learn_prior(prior)
+            self._own_vectors()
+            change.forget(name)
 
     def _own_vectors(self) -> Vectors:
         """The vectors of the newest state, or InputError where it has none."""

@@ -10,12 +10,18 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, Literal, TypeAlias
 
 from index import co_relevance, generations, metric, prior
 from index.co_relevance import CoRelevance
 from index.metric import Metric
 from index.prior import Prior
 from index.vectors import Single
+
+PartName: TypeAlias = Literal["metric", "co-relevance", "prior"]
+Part: TypeAlias = Metric | CoRelevance | Prior
+
+_FILES: Final = {"metric": metric, "co-relevance": co_relevance, "prior": prior}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +41,19 @@ class Learned:
         return cls(found, together, Prior.load(directory, found.digest if found else space))
 
     @property
+    def parts(self) -> list[Part]:
+        """Those that there are."""
+        return [part for part in (self.metric, self.co_relevance, self.prior) if part]
+
+    @property
     def digest(self) -> str:
         """What identifies it; empty where nothing was learned."""
-        return " ".join(part.digest for part in (self.metric, self.co_relevance, self.prior) if part)
+        return " ".join(part.digest for part in self.parts)
 
     @property
     def about(self) -> dict[str, Mapping[str, str]]:
         """What is said about each part that there is, by its name."""
-        parts = {"metric": self.metric, "co-relevance": self.co_relevance, "prior": self.prior}
-        return {name: part.about for name, part in parts.items() if part}
+        return {part.name: part.about for part in self.parts}
 
     @property
     def rank(self) -> int:
@@ -86,34 +96,23 @@ class LearnedFiles:
             return self._newest
 
 
-def keep(directory: Path, learned: Metric | None) -> None:
-    """Keep a metric, or forget the one there is. A prior goes: it was learned on vectors as they were read before."""
-    with generations.file_errors("the learned metric", directory):
-        prior.remove(directory)
-        if learned is None:
-            metric.remove(directory)
-        else:
-            learned.save(directory)
-
-
-def keep_co_relevance(directory: Path, learned: CoRelevance | None) -> None:
-    """Keep what is relevant together, or forget it."""
-    with generations.file_errors("the learned co-relevance", directory):
-        if learned is None:
-            co_relevance.remove(directory)
-        else:
-            learned.save(directory)
-
-
-def keep_prior(directory: Path, learned: Prior | None) -> None:
-    """Keep a prior, or forget the one there is."""
-    with generations.file_errors("the learned prior", directory):
-        if learned is None:
+def keep(directory: Path, part: Part) -> None:
+    """Keep a part in a generation's folder. With a metric a prior goes: it was learned on vectors as they were read
+    before."""
+    with generations.file_errors(f"the learned {part.name}", directory):
+        if isinstance(part, Metric):
             prior.remove(directory)
-        else:
-            learned.save(directory)
+        part.save(directory)
+
+
+def forget(directory: Path, name: PartName) -> None:
+    """Forget a part, if there is one; with a metric also the prior."""
+    with generations.file_errors(f"the learned {name}", directory):
+        if name == "metric":
+            prior.remove(directory)
+        _FILES[name].remove(directory)
 
 
 def stored_digest(directory: Path) -> str:
     """`Learned.digest` of a generation's folder, without reading the numbers."""
-    return " ".join(filter(None, (part.stored_digest(directory) for part in (metric, co_relevance, prior))))
+    return " ".join(filter(None, (part.stored_digest(directory) for part in _FILES.values())))

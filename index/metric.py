@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,8 @@ class Metric:
     `matrix` is float32 (dimension, dimension); `space` is the digest of the `Space` that it was learned on; `about`
     says in words how it came about.
     """
+
+    name: ClassVar = "metric"
 
     matrix: Single
     space: str

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -28,6 +29,8 @@ class Prior:
     `factor` F is float32 (dimension, rank). A refused document counts `refused_weight` times what a relevant one
     does, and of the documents called relevant or refused a share is not: `noise`, two numbers from 0 to 0.5.
     """
+
+    name: ClassVar = "prior"
 
     factor: Single
     scale: float

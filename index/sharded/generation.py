@@ -19,15 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from index import generations
-from index.co_relevance import CoRelevance
 from index.errors import UnavailableError
 from index.fields import FieldType
 from index.generation import Change, changing
 from index.generations import Current
-from index.learned import Learned, LearnedFiles, keep, keep_co_relevance, keep_prior
+from index.learned import Learned, LearnedFiles, Part, PartName, forget, keep
 from index.manifest import Manifest
-from index.metric import Metric
-from index.prior import Prior
 from index.sharded.asking import Asking
 from index.sharded.reading import Collection, ShardedLexical, ShardedVectors, by_shard
 from index.sharded.shard import Shard, ShardInfo, ShardState, shard_path
@@ -173,20 +170,14 @@ class ShardedChange:
             if number in self._touched or shard.fields != fields:
                 shard.commit(fields)
 
-    def learn(self, metric: Metric | None) -> None:
-        """Keep a learned metric with every shard and with the whole, or forget the one there is."""
+    def learn(self, part: Part) -> None:
+        """Keep what was learned with every shard, so that the pointers tell of it, and with the whole."""
         for shard in self._shards:
-            shard.learn(metric)
-        keep(self._directory, metric)
+            shard.learn(part)
+        keep(self._directory, part)
 
-    def learn_co_relevance(self, learned: CoRelevance | None) -> None:
-        """Keep what is relevant together, with every shard and with the whole, or forget it."""
+    def forget(self, name: PartName) -> None:
+        """Forget what was learned."""
         for shard in self._shards:
-            shard.learn_co_relevance(learned)
-        keep_co_relevance(self._directory, learned)
-
-    def learn_prior(self, prior: Prior | None) -> None:
-        """Keep a learned prior, or forget the one there is. With every shard too, so that the pointers tell of it."""
-        for shard in self._shards:
-            shard.learn_prior(prior)
-        keep_prior(self._directory, prior)
+            shard.forget(name)
+        forget(self._directory, name)

@@ -61,7 +61,7 @@ def metric(
 
     opened = _opened(context, index, home)
     if forget:
-        opened.learn(None)
+        opened.forget("metric")
         typer.echo(f"The index {opened.name} has no learned metric now.", err=True)
         return
     training = MetricTraining(epochs=epochs, penalty=penalty, folds=folds, seed=seed)
@@ -97,7 +97,7 @@ def co_relevance(
 
     opened = _opened(context, index, home)
     if forget:
-        opened.learn_co_relevance(None)
+        opened.forget("co-relevance")
         typer.echo(f"The index {opened.name} knows nothing of what is relevant together now.", err=True)
         return
     training = CoRelevanceTraining(rank=rank, folds=folds, seed=seed)
@@ -135,7 +135,7 @@ def prior(
 
     opened = _opened(context, index, home)
     if forget:
-        opened.learn_prior(None)
+        opened.forget("prior")
         typer.echo(f"The index {opened.name} has no learned prior now.", err=True)
         return
     training = PriorTraining(epochs=epochs, rank=rank, folds=folds, seed=seed)

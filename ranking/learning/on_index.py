@@ -54,7 +54,7 @@ def learn_co_relevance(
     outcome = _outcome(learned.gain, training.folds, numbers, force)
     if outcome["kept"]:
         ids, about = [found.ids[row] for row in learned.rows], _about(outcome, judgements, training.seed)
-        index.learn_co_relevance(CoRelevance(ids, learned.factors, learned.strength, _space(index), about))
+        index.learn(CoRelevance(ids, learned.factors, learned.strength, _space(index), about))
     return outcome
 
 
@@ -76,7 +76,7 @@ def learn_prior(
     numbers = {name: float(getattr(learned.prior, name)) for name in names}
     outcome = _outcome(learned.gain, training.folds, {**numbers, "noise": list(learned.prior.noise)}, force)
     if outcome["kept"]:
-        index.learn_prior(learned.prior.noted(_about(outcome, judgements, training.seed)))
+        index.learn(learned.prior.noted(_about(outcome, judgements, training.seed)))
     return outcome
 
 

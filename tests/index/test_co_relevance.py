@@ -110,9 +110,9 @@ def test_an_index_keeps_it_with_its_generation(
     vectors = index.view().vectors
     assert vectors is not None
     prior = some_prior(vectors.prior_space, vectors.dimension)
-    index.learn_prior(prior)
+    index.learn(prior)
     known = some(["sailing-01", "gone", "python-03"], vectors.space_digest)
-    index.learn_co_relevance(known)
+    index.learn(known)
     assert vectors.width("learned") == vectors.dimension  # a view is immutable
     for again in (index, Index.open(index.path, encoder=encoder)):
         learned, plain = opened(again)
@@ -129,8 +129,8 @@ def test_an_index_keeps_it_with_its_generation(
     np.testing.assert_array_equal(learned, known.extend(["sailing-01", "coffee-02", "gone"], metric.apply(plain)))
     index.upsert([Document("gone", "Back", "boat mast keel")])
     assert opened(index)[0][2].any()
-    index.learn(None)
-    index.learn_co_relevance(None)
+    index.forget("metric")
+    index.forget("co-relevance")
     learned, plain = opened(index)
     np.testing.assert_array_equal(learned, plain)
 
@@ -147,7 +147,7 @@ def test_it_proposes_what_was_relevant_together(
     ids = ["sailing-01", "coffee-02", "coffee-03", "python-04", "gone"]
     factors = np.zeros((5, 2), np.float32)
     factors[:, 0] = 1.0
-    index.learn_co_relevance(CoRelevance(ids, factors, 3.0, vectors.space_digest))
+    index.learn(CoRelevance(ids, factors, 3.0, vectors.space_digest))
     index.delete(["python-04"])
     vectors = index.view().vectors
     assert vectors is not None
@@ -166,9 +166,9 @@ def test_an_index_takes_only_what_was_learned_on_its_own_vectors(
     new_index: Callable[..., Index], lexical_index: Index
 ) -> None:
     with pytest.raises(ConflictError, match="other vectors"):
-        new_index().learn_co_relevance(some(["a"], "another"))
+        new_index().learn(some(["a"], "another"))
     with pytest.raises(InputError, match="no vectors"):
-        lexical_index.learn_co_relevance(None)
+        lexical_index.forget("co-relevance")
 
 
 def test_a_rebuild_leaves_it_behind(
@@ -177,7 +177,7 @@ def test_a_rebuild_leaves_it_behind(
     index = new_index()
     vectors = index.view().vectors
     assert vectors is not None
-    index.learn_co_relevance(some(["sailing-01"], vectors.space_digest))
+    index.learn(some(["sailing-01"], vectors.space_digest))
     build_index(index.path, corpus, BuildOptions(overwrite=True), encoder=encoder)
     again = Index.open(index.path, encoder=encoder).view().vectors
     assert again is not None

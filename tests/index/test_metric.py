@@ -99,7 +99,7 @@ def test_an_index_keeps_it_with_its_generation(new_index: Callable[..., Index]) 
     assert grown is not None
     np.testing.assert_array_equal(grown.take(["new"], "learned"), metric.apply(grown.take(["new"])))
 
-    index.learn(None)
+    index.forget("metric")
     bare = index.view().vectors
     assert bare is not None
     assert bare.learned.metric is None
@@ -109,4 +109,4 @@ def test_an_index_takes_only_a_metric_of_its_own_vectors(new_index: Callable[...
     with pytest.raises(ConflictError, match="other vectors"):
         new_index().learn(some_metric("another"))
     with pytest.raises(InputError, match="no vectors"):
-        lexical_index.learn(None)
+        lexical_index.forget("metric")

@@ -51,7 +51,7 @@ def test_another_metric_leaves_the_prior_behind(new_index: Callable[..., Index],
     index = new_index()
     plain = index.view().vectors
     assert plain is not None
-    index.learn_prior(some_prior(plain.prior_space, plain.dimension))
+    index.learn(some_prior(plain.prior_space, plain.dimension))
     learned = Index.open(index.path).view().vectors
     assert learned is not None
     assert learned.learned.prior is not None
@@ -60,9 +60,9 @@ def test_another_metric_leaves_the_prior_behind(new_index: Callable[..., Index],
     assert moved is not None
     assert moved.learned.prior is None
     with pytest.raises(ConflictError, match="other vectors"):
-        index.learn_prior(some_prior(plain.prior_space, plain.dimension))
+        index.learn(some_prior(plain.prior_space, plain.dimension))
     with pytest.raises(InputError, match="no vectors"):
-        lexical_index.learn_prior(None)
+        lexical_index.forget("prior")
 
 
 def test_an_index_in_shards_keeps_it_as_a_whole(tmp_path: Path, encoder: HashingEncoder) -> None:
@@ -71,7 +71,7 @@ def test_an_index_in_shards_keeps_it_as_a_whole(tmp_path: Path, encoder: Hashing
     plain = index.view().vectors
     assert plain is not None
     prior = some_prior(plain.prior_space, plain.dimension)
-    index.learn_prior(prior)
+    index.learn(prior)
     for opened in (index, Index.open(tmp_path / "two", encoder=encoder)):
         learned = opened.view().vectors
         assert learned is not None
