@@ -3,7 +3,9 @@
 Of the matrix R of documents and topics, 1 where a document is relevant, each column divided by the root of its sum and
 each row brought to length one, the leading factors U S are kept (`index.co_relevance` tells what for). How strongly
 they count beside the texts' vectors, and whether at all, is for cross-validation to say: each topic is ranked by what
-the topics of other folds were relevant with.
+the topics of other folds were relevant with. It has to gain over a control, the same factors dealt out to other
+documents: any factors make the query's own likeness count for less, which alone gains where the documents that are
+given are those most like the query.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ class CoRelevanceTraining:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learned:
-    """The factors (m, rank) of the documents in `rows` (m,), their strength, and what they gain on topics set aside."""
+    """The factors (m, rank) of the documents in `rows` (m,), their strength, and what they gain on topics set aside:
+    over none, or over the control where that is better."""
 
     rows: Rows
     factors: Vectors
@@ -49,14 +52,19 @@ def train_co_relevance(
     """
     chosen = usable(topics, "co-relevance")
     fold = folded(len(chosen), training.folds, training.seed)
-    values = np.zeros((1 + len(STRENGTHS), len(chosen)))
+    values, control = np.zeros((2, 1 + len(STRENGTHS), len(chosen)))
+    random = np.random.default_rng(training.seed)
     for aside in track(range(training.folds), "Cross-validating", training.folds):
         known = _Known(vectors, [chosen[i] for i in np.flatnonzero(fold != aside)], training.rank)
         for i in np.flatnonzero(fold == aside):
             values[:, i] = known.values(chosen[i])
-    best = int(np.argmax(values[1:].mean(axis=1)))
+        known.deal(random)
+        for i in np.flatnonzero(fold == aside):
+            control[:, i] = known.values(chosen[i])
+    best = 1 + int(np.argmax(values[1:].mean(axis=1)))
+    plain = max(values[0], control[best], key=np.mean)
     rows, factors = factors_of(chosen, training.rank)
-    return Learned(rows, factors, STRENGTHS[best], Gain.of(values[0], values[1 + best]))
+    return Learned(rows, factors, STRENGTHS[best - 1], Gain.of(plain, values[best]))
 
 
 def factors_of(topics: Sequence[Topic], rank: int) -> tuple[Rows, Vectors]:
@@ -87,6 +95,11 @@ class _Known:
         self.place = np.full(len(vectors), -1)
         self.place[self.rows] = np.arange(len(self.rows))
         self.squares = np.zeros(len(vectors), np.float32)
+        self.squares[self.rows] = np.square(self.factors).sum(axis=1)
+
+    def deal(self, random: np.random.Generator) -> None:
+        """Deal the factors out to the same documents anew: what was relevant together is no longer."""
+        self.factors = random.permutation(self.factors)
         self.squares[self.rows] = np.square(self.factors).sum(axis=1)
 
     def values(self, topic: Topic) -> Values:
