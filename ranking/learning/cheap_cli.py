@@ -165,7 +165,7 @@ def _judgements(
         likely = {query: {doc: int(grade >= 0.5) for doc, grade in found.items()} for query, found in soft.items()}
         return Judgements({query: query for query in likely}, likely, relevant, clicks.name)
     if queries is None or qrels is None or clicks is not None:
-        raise InputError("It is not clear what to learn from.", "Name --queries and --qrels, or --clicks.")
+        raise InputError("It is not clear what to learn from.", "Name either --queries and --qrels, or --clicks.")
     return Judgements(read_queries(queries), read_qrels(qrels), relevant, qrels.name)
 
 

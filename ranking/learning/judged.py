@@ -140,7 +140,7 @@ def usable(topics: Sequence[Topic], what: str) -> list[Topic]:
     if len(found) < _FEWEST:
         raise InputError(
             f"Only {len(found)} topics have two relevant documents and one that is not, too few to learn {what}.",
-            f"Judge {_FEWEST} topics or more.",
+            f"Judge {_FEWEST} topics or more, with grade 0 what is not relevant.",
         )
     return found
 

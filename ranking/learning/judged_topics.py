@@ -71,7 +71,7 @@ def located(index: Index, judgements: Judgements, *, moved: bool = False) -> Loc
     """The judged topics of an index: in its conditioned vectors, or with `moved` as its metric moves them.
 
     Not relevant is what was judged so, and what BM25 retrieves and nobody judged. Raises InputError for an index
-    without vectors.
+    without vectors, and where queries, judgements and documents have nothing in common.
     """
     queries, qrels, relevant = judgements.queries, judgements.qrels, judgements.relevant
     view = index.view()
@@ -80,6 +80,13 @@ def located(index: Index, judgements: Judgements, *, moved: bool = False) -> Loc
     ids = sorted(view.lexical.live_ids())
     place = {doc: row for row, doc in enumerate(ids)}
     named = [topic for topic in sorted(qrels) if queries.get(topic, "").strip()]
+    if qrels and not named:
+        raise InputError("None of the judged topics has a query.", "See that queries and judgements belong together.")
+    if named and not any(doc in place for topic in named for doc in qrels[topic]):
+        raise InputError(
+            f"None of the judged documents is in the index {index.name!r}.",
+            "See that the judgements belong to this index.",
+        )
     texts = [queries[topic] for topic in named]
     encoded = (
         view.vectors.condition(index.encode(texts)) if texts else np.zeros((0, view.vectors.dimension), np.float32)

@@ -126,6 +126,20 @@ def test_topics_are_read_with_their_near_misses(tmp_path: Path, dense_index: Ind
     assert all(len(topic.relevant) == 6 for topic in graded)
 
 
+@pytest.mark.parametrize(
+    ("queries", "qrels", "problem"),
+    [
+        ({"other": "boat"}, {"boat": {"sailing-01": 1}}, "None of the judged topics has a query"),
+        ({"boat": "boat"}, {"boat": {"sailing-1": 1}}, "None of the judged documents is in the index"),
+    ],
+)
+def test_what_does_not_belong_together(
+    queries: dict[str, str], qrels: dict[str, dict[str, int]], problem: str, dense_index: Index
+) -> None:
+    with pytest.raises(InputError, match=problem):
+        located(dense_index, Judgements(queries, qrels))
+
+
 def test_bad_files(tmp_path: Path) -> None:
     bad = tmp_path / "bad"
     bad.write_text("a\tb\t1\nnothing", encoding="utf-8")
