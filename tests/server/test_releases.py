@@ -22,7 +22,7 @@ from ranking.config import load_specs
 from ranking.cross_encoder import CrossEncoderRanker
 from ranking.learning.cross_encoder import CrossEncoder, load_cross_encoder
 from ranking.learning.engine import Engine
-from ranking.learning.engines import use
+from ranking.learning.engines import running, use
 from ranking.pipeline import models
 from server.events import Event
 from server.releases import releases
@@ -241,21 +241,16 @@ def exchanging(make_service: MakeService, lexical_index: Index, models_of: Calla
 
 
 def in_memory(*paths: str) -> set[str]:
-    """Which of these models have an engine or a thread."""
+    """Which of these models have an engine or a thread. Threads of engines that were closed have been told to end, and
+    are given the moment that takes them."""
+    for thread in threading.enumerate():
+        model = thread.name.removeprefix("owner of ")
+        if model in paths and not any(name.startswith(model) for name in running()):
+            thread.join(60)
     gc.collect()
     alive = {engine.model.name for engine in gc.get_objects() if type(engine) is Engine}
     threads = {thread.name.removeprefix("owner of ") for thread in threading.enumerate()}
     return {path for path in paths if path in alive | threads}
-
-
-def settles(service: Service, left: set[str], *paths: str) -> bool:
-    """Whether these models are all that is left in memory after a few looks, as a service takes one every second: a
-    thread that has just done its part of a request may hold on to it for another moment."""
-    for _ in range(50):
-        if in_memory(*paths) == left:
-            return True
-        service.releases.look()
-    return False
 
 
 def test_a_model_that_serves_no_more_is_closed(exchanging: Service, models_of: Callable[[str], str]) -> None:
@@ -268,16 +263,16 @@ def test_a_model_that_serves_no_more_is_closed(exchanging: Service, models_of: C
     assert in_memory(first, second, third) == {first}
     service.activate("model", first, second, 1.0)
     ask()
-    assert settles(service, {second}, first, second, third)
+    assert in_memory(first, second, third) == {second}
     service.activate("model", first, third, 0.5)  # on trial: both are needed
     for _ in range(20):
         ask()
     assert in_memory(first, second, third) == {second, third}
     service.activate("model", first, third, 0.0)
-    assert settles(service, {second}, first, second, third)
+    assert in_memory(first, second, third) == {second}
     service.activate("model", first, first, 1.0)  # taken back: it is loaded again
     ask()
-    assert settles(service, {first}, first, second, third)
+    assert in_memory(first, second, third) == {first}
 
 
 def test_who_works_with_a_model_keeps_it_until_he_is_done(
@@ -312,7 +307,8 @@ def test_who_works_with_a_model_keeps_it_until_he_is_done(
         assert searching.result().hits
     assert loaded == [second]
     del searching
-    assert settles(service, {second}, first, second)
+    service.releases.look()
+    assert in_memory(first, second) == {second}
 
 
 def test_what_was_loaded_in_vain_is_closed(
