@@ -60,8 +60,10 @@ class Judgements:
 
 @dataclass(frozen=True)
 class Located:
-    """The documents of an index, their vectors (n, dimension), and judged topics with rows that point into them."""
+    """The documents of an index, their vectors (n, dimension), and judged topics with rows that point into them.
+    `space` is the digest of the space that these vectors are in: what is learned of them belongs to it."""
 
+    space: str
     ids: Sequence[str]
     vectors: Vectors
     topics: Sequence[Topic]
@@ -98,7 +100,8 @@ def located(index: Index, judgements: Judgements, *, moved: bool = False) -> Loc
     for topic, text, vector in zip(track(named, "Reading topics", len(named)), texts, encoded, strict=True):
         found = view.lexical.search(LexicalQuery(text=text), DEPTH).ids
         topics.append(_topic(vector, found, qrels[topic], place, relevant))
-    return Located(ids, vectors, topics)
+    space = view.vectors.prior_space if moved else view.vectors.space_digest
+    return Located(space, ids, vectors, topics)
 
 
 def _topic(

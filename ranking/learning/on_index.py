@@ -29,14 +29,15 @@ def learn_metric(
 ) -> Outcome:
     """Learn a metric and keep it with the index where it gains; with `force` in any case.
 
-    Raises InputError where too few topics serve, and for an index without vectors.
+    Raises InputError where too few topics serve, and for an index without vectors; ConflictError where the index was
+    built anew meanwhile.
     """
     found = located(index, judgements)
     learned = train_metric(found.vectors, found.topics, training, on_epoch)
     weights = {"query_weight": learned.query_weight, "negative_weight": learned.negative_weight}
     outcome = _outcome(learned.gain, training.folds, weights, force)
     if outcome["kept"]:
-        index.learn(Metric(learned.matrix, _space(index), _about(outcome, judgements, training.seed)))
+        index.learn(Metric(learned.matrix, found.space, _about(outcome, judgements, training.seed)))
     return outcome
 
 
@@ -54,7 +55,7 @@ def learn_co_relevance(
     outcome = _outcome(learned.gain, training.folds, numbers, force)
     if outcome["kept"]:
         ids, about = [found.ids[row] for row in learned.rows], _about(outcome, judgements, training.seed)
-        index.learn(CoRelevance(ids, learned.factors, learned.strength, _space(index), about))
+        index.learn(CoRelevance(ids, learned.factors, learned.strength, found.space, about))
     return outcome
 
 
@@ -70,19 +71,14 @@ def learn_prior(
 
     What is relevant together is left out: the topics to learn from made it, and a prior would trust it too much.
     """
-    found, view = located(index, judgements, moved=True), index.view().vectors
-    learned = train_prior(found.vectors, found.topics, view.prior_space if view else "", training, on_epoch)
+    found = located(index, judgements, moved=True)
+    learned = train_prior(found.vectors, found.topics, found.space, training, on_epoch)
     names = ("scale", "query_weight", "precision", "refused_weight")
     numbers = {name: float(getattr(learned.prior, name)) for name in names}
     outcome = _outcome(learned.gain, training.folds, {**numbers, "noise": list(learned.prior.noise)}, force)
     if outcome["kept"]:
         index.learn(learned.prior.noted(_about(outcome, judgements, training.seed)))
     return outcome
-
-
-def _space(index: Index) -> str:
-    vectors = index.view().vectors
-    return vectors.space_digest if vectors else ""
 
 
 def _outcome(gain: Gain, folds: int, numbers: Mapping[str, float | list[float]], force: bool) -> Outcome:

@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from index.errors import InputError, NotFoundError
+from index.build import BuildOptions, build_index
+from index.errors import ConflictError, InputError, NotFoundError
 from index.index import Index
-from index.types import Query
+from index.types import Document, Query
 from ranking.config import specs_with
 from ranking.contract import Request
 from ranking.learning.cheap_cli import app
 from ranking.learning.judged import Epoch, Topic, Vectors
 from ranking.learning.judged_topics import Judgements, located, read_qrels, read_queries
 from ranking.learning.metric import MetricTraining, quality, train_metric
+from ranking.learning.on_index import learn_metric
 from ranking.pipeline import Pipeline
 from tests.fakes import HashingEncoder
 
@@ -182,6 +184,23 @@ def test_the_command_keeps_a_metric_that_rankers_then_use(
     assert CliRunner().invoke(app, ["metric", str(index.path), "--forget"]).exit_code == 0
     assert pipeline.rank([request]) == plain
     assert pipeline.version == version
+
+
+def test_what_was_learned_belongs_to_the_vectors_that_were_read(
+    tmp_path: Path, new_index: Callable[..., Index], corpus: list[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The index is built anew, of fewer documents, while a metric is learned."""
+    index = new_index()
+    write_folder(tmp_path)
+
+    def meanwhile(*given: Any, **options: Any) -> Any:
+        build_index(index.path, corpus[:40], BuildOptions(overwrite=True), encoder=HashingEncoder())
+        return train_metric(*given, **options)
+
+    monkeypatch.setattr("ranking.learning.on_index.train_metric", meanwhile)
+    judgements = Judgements(read_queries(tmp_path / "queries.jsonl"), read_qrels(tmp_path / "train.tsv"))
+    with pytest.raises(ConflictError, match="other vectors"):
+        learn_metric(index, judgements, MetricTraining(epochs=1, folds=2), force=True)
 
 
 def call(arguments: list[str]) -> dict[str, Any]:
