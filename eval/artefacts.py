@@ -75,9 +75,11 @@ def write_results(results: Results, out: Path) -> bool:
 
 def check_free(out: Path) -> None:
     """See that a run may be written there. Raises ConflictError where there is something else."""
-    if out.exists() and not (out / CONFIG).is_file() and not (out.is_dir() and not any(out.iterdir())):
-        what = "and holds something else" if out.is_dir() else "but a file"
-        raise ConflictError(f"{out} is no run directory {what}.", "Choose another with --out.")
+    advice = "Choose another with --out."
+    if out.is_file():
+        raise ConflictError(f"{out} is no run directory but a file.", advice)
+    if out.is_dir() and any(out.iterdir()) and not (out / CONFIG).is_file():
+        raise ConflictError(f"{out} is no run directory and holds something else.", advice)
 
 
 def _clear(out: Path) -> None:
