@@ -147,11 +147,11 @@ def taught_table(analysis: Analysis) -> Table:
             learns = next(learns for own, learns in parts if own == part)  # a part comes out alike in all of them
             for seed in analysis.protocol.seeds:
                 learned = found.bench.taught(Taught(seed, learns)).learned[part]
-                numbers = [learned.get(key, "") for key in ("topics", "plain", "learned", "standard_error")]
+                numbers = [learned.get(key, "") for key in ("topics", "plain", "learned", "standard_error", "p")]
                 outcome = "kept" if learned["kept"] else learned.get("problem", "not confirmed")
                 rows.append([name, part, str(seed), *numbers, outcome])
     notes = ["nDCG@20 of the nearest neighbours, of each topic while cross-validation set it aside."]
-    columns = ["collection", "what", "seed", "topics", "plain", "learned", "s.e.", "outcome"]
+    columns = ["collection", "what", "seed", "topics", "plain", "learned", "s.e.", "p", "outcome"]
     return Table("taught", "What was learned from training topics", columns, rows, notes, 3)
 
 

@@ -175,5 +175,5 @@ def _say(epoch: Epoch) -> None:
 
 def _sentence(outcome: Mapping[str, Any], what: str) -> str:
     change = f"nDCG@20 of {outcome['topics']} topics, each while it was set aside: {outcome['plain']:.3f} without, "
-    change += f"{outcome['learned']:.3f} with the {what} (standard error {outcome['standard_error']:.3f}). "
+    change += f"{outcome['learned']:.3f} with the {what} (p {outcome['p']:.3f}). "
     return change + ("It is kept with the index." if outcome["kept"] else "Not confirmed: the index stays as it is.")

@@ -4,8 +4,7 @@ Of the matrix R of documents and topics, 1 where a document is relevant, each co
 each row brought to length one, the leading factors U S are kept (`index.co_relevance` tells what for). How strongly
 they count beside the texts' vectors, and whether at all, is for cross-validation to say: each topic is ranked by what
 the topics of other folds were relevant with. It has to gain over a control, the same factors dealt out to other
-documents: any factors make the query's own likeness count for less, which alone gains where the documents that are
-given are those most like the query.
+documents: any factors make the query's own likeness count for less, which gains by itself where queries say little.
 """
 
 from __future__ import annotations
@@ -16,7 +15,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from index.progress import track
-from ranking.learning.judged import SIZES, Gain, Rows, Topic, Values, Vectors, folded, residual_ndcg, usable
+from ranking.learning.judged import (
+    SIZES,
+    Gain,
+    Rows,
+    Topic,
+    Values,
+    Vectors,
+    folded,
+    residual_ndcg,
+    usable,
+)
 from ranking.options import number
 
 STRENGTHS = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
@@ -48,9 +57,10 @@ def train_co_relevance(
 ) -> Learned:
     """Learn from topics whose rows point into conditioned vectors (n, dimension).
 
-    Deterministic by seed on one machine. Raises InputError where too few topics have two relevant documents.
+    Deterministic by seed on one machine. Raises InputError where too few topics have two relevant documents, and for
+    more folds than topics.
     """
-    chosen = usable(topics, "co-relevance")
+    chosen = usable(topics, "co-relevance", training.seed, refusing=False)
     fold = folded(len(chosen), training.folds, training.seed)
     values, control = np.zeros((2, 1 + len(STRENGTHS), len(chosen)))
     random = np.random.default_rng(training.seed)
@@ -61,10 +71,10 @@ def train_co_relevance(
         known.deal(random)
         for i in np.flatnonzero(fold == aside):
             control[:, i] = known.values(chosen[i])
-    best = 1 + int(np.argmax(values[1:].mean(axis=1)))
-    plain = max(values[0], control[best], key=np.mean)
+    plain = [max(values[0], dealt, key=np.mean) for dealt in control[1:]]
+    best = int(np.argmax(values[1:].mean(axis=1)))
     rows, factors = factors_of(chosen, training.rank)
-    return Learned(rows, factors, STRENGTHS[best - 1], Gain.of(plain, values[best]))
+    return Learned(rows, factors, STRENGTHS[best], Gain.of(np.array(plain), values[1:], best))
 
 
 def factors_of(topics: Sequence[Topic], rank: int) -> tuple[Rows, Vectors]:

@@ -15,8 +15,8 @@ from ranking.learning.metric import MetricTraining, train_metric
 from ranking.learning.prior import PriorTraining, train_prior
 
 Outcome = dict[str, Any]
-"""`plain` and `learned` nDCG@20 of topics set aside, the `standard_error` of the difference, numbers that were learned,
-how many `topics` and `folds`, and whether it is `kept`."""
+"""`plain` and `learned` nDCG@20 of topics set aside, the `standard_error` of the difference, how likely chance gains as
+much (`p`), numbers that were learned, how many `topics` and `folds`, and whether it is `kept`."""
 
 
 def learn_metric(
@@ -86,6 +86,7 @@ def _outcome(gain: Gain, folds: int, numbers: Mapping[str, float | list[float]],
         "plain": round(gain.plain, 4),
         "learned": round(gain.learned, 4),
         "standard_error": round(gain.error, 4),
+        "p": round(gain.chance, 4),
         **{name: _rounded(value) for name, value in numbers.items()},
         "topics": gain.topics,
         "folds": folds,

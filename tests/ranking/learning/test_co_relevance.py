@@ -113,6 +113,12 @@ def test_too_few_topics() -> None:
         train_co_relevance(documents, topics[:15])
 
 
+def test_what_is_relevant_is_enough() -> None:
+    documents, topics = planted()
+    alone = [replace(topic, refused=topic.refused[:0]) for topic in topics]
+    assert train_co_relevance(documents, alone).gain == train_co_relevance(documents, topics).gain
+
+
 def test_the_command_keeps_what_pipelines_then_use(
     tmp_path: Path, new_index: Callable[..., Index], monkeypatch: pytest.MonkeyPatch
 ) -> None:

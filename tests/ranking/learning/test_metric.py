@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,21 @@ def test_where_nothing_is_to_be_learned_it_is_not_confirmed() -> None:
     random = np.random.default_rng(3)
     guesses = [Topic(topic.query, *np.split(random.permutation(len(documents)), [10])) for topic in topics]
     assert not train_metric(documents, guesses, TRAINING).gain.confirmed
+
+
+def test_that_the_query_counts_for_less_is_no_gain_of_it() -> None:
+    """Judgements at random, the given documents those most like the query: nothing is to be learned. At 5 % a draw in
+    twenty is confirmed, more than four in one run of 400."""
+    confirmed = 0
+    for seed in range(20):
+        documents, topics = planted(noise=1.0, seed=seed)
+        random, drawn = np.random.default_rng(seed), []
+        for topic in topics:
+            relevant, refused = np.split(random.permutation(len(documents)), [10])
+            alike = documents[relevant] @ topic.query
+            drawn.append(Topic(topic.query, relevant[np.argsort(-alike)], refused))
+        confirmed += train_metric(documents, drawn, replace(TRAINING, folds=3)).gain.confirmed
+    assert confirmed <= 4
 
 
 def test_quality_is_ndcg_of_the_nearest() -> None:
