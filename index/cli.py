@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from index.errors import InputError
+from index.errors import ClickwiseError, InputError
 from index.places import Locate, check_folder, check_name, locate, name_for
 from index.source_cli import (
     Columns,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 PYTHON_DOCS = "python"  # the name of the default corpus's index
+SHOWN = 5  # unknown ids that are named
 
 
 class Layout(StrEnum):
@@ -102,7 +103,9 @@ def build(
     engine: Annotated[
         Engine, typer.Option(help="Where shards are built: in threads, in processes, or on a Ray cluster.")
     ] = Engine.processes,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the index of that name.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the index, and let go of what it has learned.")
+    ] = False,
     waiting: Annotated[
         bool, typer.Option("--waiting", help="Let what serves serve on, until the new generation is activated.")
     ] = False,
@@ -143,6 +146,7 @@ def build(
         shards=shards,
     )
     documents, report = documents_of(source, python_docs, source_format, column, on_error)
+    behind = _learned_on(path)
     began = time.monotonic()
     with Progress("Indexing") as progress:
         manifest = build_index(
@@ -155,7 +159,7 @@ def build(
         )
     seconds = time.monotonic() - began
     if as_json:
-        answer = {"index": path.name, "path": str(path), "seconds": round(seconds, 3)}
+        answer = {"index": path.name, "path": str(path), "seconds": round(seconds, 3), "left_behind": behind}
         _print_json({**answer, **counts(report), "manifest": asdict(manifest)})
         return
     say_what_was_bad(report)
@@ -163,6 +167,9 @@ def build(
     typer.echo(f"Built {path}: {manifest.documents:,} documents{among} in {seconds:.1f} s.")
     if not manifest.documents:
         typer.echo("The source holds no documents: check that it is the right one.", err=True)
+    if behind:
+        left = f"What was learned on the generation before stays behind with it: {', '.join(behind)}."
+        typer.echo(f"{left} Learn it again with 'clickwise train'.", err=True)
 
 
 @app.command()
@@ -188,20 +195,30 @@ def update(
         raise InputError("There is nothing to do.", "Name a source of documents, or --delete ID.")
     opened = _open(_located(context, index, home))
     upserted = deleted = 0
+    unknown: list[str] = []
     report = None
     if source or python_docs:
         documents, report = documents_of(source, python_docs, source_format, column, on_error)
         with Progress("Indexing") as progress:
             upserted = opened.upsert(documents, progress.advance)
     if delete:
-        deleted = opened.delete(delete)
+        wanted = list(dict.fromkeys(delete))
+        held = opened.view().lexical.holds(wanted)
+        unknown = [doc for doc, there in zip(wanted, held, strict=True) if not there]
+        deleted = opened.delete(wanted)
     count = opened.view().documents
     if as_json:
-        answer = {"index": opened.name, "upserted": upserted, "deleted": deleted, "documents": count}
+        answer = {"index": opened.name, "upserted": upserted, "deleted": deleted, "unknown": unknown}
+        answer["documents"] = count
         _print_json({**answer, **counts(report)})
         return
     say_what_was_bad(report)
     typer.echo(f"Updated {opened.path}: {upserted:,} added or replaced, {deleted:,} deleted, {count:,} now.")
+    if unknown:
+        more = " ..." if len(unknown) > SHOWN else ""
+        typer.echo(
+            f"To be deleted but not in the index: {len(unknown):,} ({', '.join(unknown[:SHOWN])}{more}).", err=True
+        )
 
 
 @app.command()
@@ -260,6 +277,17 @@ def _open(path: Path) -> Index:
     from index.index import Index
 
     return Index.open(path)
+
+
+def _learned_on(path: Path) -> list[str]:
+    """What was learned on the generation that serves; nothing where there is none, or a damaged one."""
+    from index import generations, learned
+
+    try:
+        current = generations.read_current(path)
+    except ClickwiseError:
+        return []
+    return [*learned.names(generations.generation_path(path, current.generation))]
 
 
 def _encoder(name: str, max_tokens: int | None) -> Encoder | None:

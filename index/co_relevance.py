@@ -24,7 +24,7 @@ from index import kept
 from index.errors import ConflictError
 from index.vectors import Single, unit_rows, widen
 
-_FILE = "co-relevance.safetensors"
+FILE = "co-relevance.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,12 +87,12 @@ class CoRelevance:
 
     def save(self, directory: Path) -> None:
         """Put `co-relevance.safetensors` into a directory, in the place of an older one: durably and at once."""
-        kept.write(Path(directory) / _FILE, self.space, self._tensors(), self.about)
+        kept.write(Path(directory) / FILE, self.space, self._tensors(), self.about)
 
     @classmethod
     def load(cls, directory: Path, space: str) -> CoRelevance | None:
         """Read what `save` wrote, None where nothing was learned. Raises as `index.kept.read` does."""
-        path = Path(directory) / _FILE
+        path = Path(directory) / FILE
         found = kept.read(path, space, cls.name)
         if found is None:
             return None
@@ -106,9 +106,9 @@ class CoRelevance:
 
 def remove(directory: Path) -> bool:
     """Forget the co-relevance of a generation. Gives whether there was any."""
-    return kept.remove(Path(directory) / _FILE)
+    return kept.remove(Path(directory) / FILE)
 
 
 def stored_digest(directory: Path) -> str:
     """The digest of the co-relevance in a generation's folder; empty where there is none."""
-    return kept.stored_digest(Path(directory) / _FILE, CoRelevance.name)
+    return kept.stored_digest(Path(directory) / FILE, CoRelevance.name)

@@ -123,15 +123,15 @@ class Change:
         self._writing().commit(self._rows, fields)
         self.committed = True
 
-    def learn(self, part: learned.Part) -> None:
-        """Keep with the generation what was learned on it. Durable at once."""
-        learned.keep(self._directory, part)
+    def learn(self, part: learned.Part) -> list[learned.PartName]:
+        """Keep with the generation what was learned on it. Durable at once. Gives what went for it."""
         self.committed = True
+        return learned.keep(self._directory, part)
 
-    def forget(self, name: learned.PartName) -> None:
-        """Forget what was learned. Durable at once."""
-        learned.forget(self._directory, name)
+    def forget(self, name: learned.PartName) -> list[learned.PartName]:
+        """Forget what was learned. Durable at once. Gives what went."""
         self.committed = True
+        return learned.forget(self._directory, name)
 
     def _writing(self) -> LuceneWriter:
         if self._writer is None:

@@ -167,11 +167,11 @@ class Index:
                 change.commit(change.fields)
         return len(existing)
 
-    def learn(self, part: Part) -> None:
+    def learn(self, part: Part) -> list[PartName]:
         """Keep with this generation a metric, co-relevance or a prior that was learned on it. Durable on return.
 
-        With another metric a prior goes: it was learned on the vectors as they were read before. Raises ConflictError
-        where another process writes, or where it was learned on other vectors than this index's.
+        With another metric a prior goes: it was learned on the vectors as they were read before. Gives what went.
+        Raises ConflictError where another process writes, or where it was learned on other vectors than this index's.
         """
         with self._changing() as change:
             vectors = self._own_vectors()
@@ -179,14 +179,14 @@ class Index:
                 raise ConflictError(
                     f"The {part.name} was learned on other vectors.", "Train it on the index as it is now."
                 )
-            change.learn(part)
+            return change.learn(part)
 
-    def forget(self, name: PartName) -> None:
-        """Forget what was learned, if anything was; with a metric also the prior. Durable on return; raises as `learn`
-        does."""
+    def forget(self, name: PartName) -> list[PartName]:
+        """Forget what was learned, if anything was; with a metric also the prior. Durable on return; gives what went,
+        and raises as `learn` does."""
         with self._changing() as change:
             self._own_vectors()
-            change.forget(name)
+            return change.forget(name)
 
     def _own_vectors(self) -> Vectors:
         """The vectors of the newest state, or InputError where it has none."""

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Final, Literal, TypeAlias
 
 from index import co_relevance, generations, metric, prior
@@ -21,7 +22,7 @@ from index.vectors import Single
 PartName: TypeAlias = Literal["metric", "co-relevance", "prior"]
 Part: TypeAlias = Metric | CoRelevance | Prior
 
-_FILES: Final = {"metric": metric, "co-relevance": co_relevance, "prior": prior}
+_FILES: Final[Mapping[PartName, ModuleType]] = {"metric": metric, "co-relevance": co_relevance, "prior": prior}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +97,25 @@ class LearnedFiles:
             return self._newest
 
 
-def keep(directory: Path, part: Part) -> None:
+def names(directory: Path) -> list[PartName]:
+    """The parts that lie in a generation's folder, whole or damaged."""
+    return [name for name, part in _FILES.items() if (directory / part.FILE).exists()]
+
+
+def keep(directory: Path, part: Part) -> list[PartName]:
     """Keep a part in a generation's folder. With a metric a prior goes: it was learned on vectors as they were read
-    before."""
+    before. Gives what went."""
     with generations.file_errors(f"the learned {part.name}", directory):
-        if isinstance(part, Metric):
-            prior.remove(directory)
+        gone: list[PartName] = ["prior"] if isinstance(part, Metric) and prior.remove(directory) else []
         part.save(directory)
+    return gone
 
 
-def forget(directory: Path, name: PartName) -> None:
-    """Forget a part, if there is one; with a metric also the prior."""
+def forget(directory: Path, name: PartName) -> list[PartName]:
+    """Forget a part, if there is one; with a metric also the prior. Gives what went."""
+    going: list[PartName] = ["prior", "metric"] if name == "metric" else [name]
     with generations.file_errors(f"the learned {name}", directory):
-        if name == "metric":
-            prior.remove(directory)
-        _FILES[name].remove(directory)
+        return [one for one in going if _FILES[one].remove(directory)]
 
 
 def stored_digest(directory: Path) -> str:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from index import kept
 from index.vectors import Single, unit_rows
 
-_FILE = "metric.safetensors"
+FILE = "metric.safetensors"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,20 +52,20 @@ class Metric:
 
     def save(self, directory: Path) -> None:
         """Put `metric.safetensors` into a directory, in the place of an older one: durably and at once."""
-        kept.write(Path(directory) / _FILE, self.space, {"matrix": self.matrix}, self.about)
+        kept.write(Path(directory) / FILE, self.space, {"matrix": self.matrix}, self.about)
 
     @classmethod
     def load(cls, directory: Path, space: str) -> Metric | None:
         """Read what `save` wrote, None where nothing was learned. Raises as `index.kept.read` does."""
-        found = kept.read(Path(directory) / _FILE, space, "metric")
+        found = kept.read(Path(directory) / FILE, space, "metric")
         return None if found is None else cls(found[0]["matrix"], space, found[1])
 
 
 def remove(directory: Path) -> bool:
     """Forget the metric of a generation. Gives whether there was one."""
-    return kept.remove(Path(directory) / _FILE)
+    return kept.remove(Path(directory) / FILE)
 
 
 def stored_digest(directory: Path) -> str:
     """The digest of the metric in a generation's folder without reading the map; empty where there is none."""
-    return kept.stored_digest(Path(directory) / _FILE, "metric")
+    return kept.stored_digest(Path(directory) / FILE, "metric")

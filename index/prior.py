@@ -18,7 +18,7 @@ import numpy as np
 from index import kept
 from index.vectors import Single
 
-_FILE = "prior.safetensors"
+FILE = "prior.safetensors"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,12 +56,12 @@ class Prior:
 
     def save(self, directory: Path) -> None:
         """Put `prior.safetensors` into a directory, in the place of an older one: durably and at once."""
-        kept.write(Path(directory) / _FILE, self.space, self._tensors(), self.about)
+        kept.write(Path(directory) / FILE, self.space, self._tensors(), self.about)
 
     @classmethod
     def load(cls, directory: Path, space: str) -> Prior | None:
         """Read what `save` wrote, None where nothing was learned. Raises as `index.kept.read` does."""
-        found = kept.read(Path(directory) / _FILE, space, "prior")
+        found = kept.read(Path(directory) / FILE, space, "prior")
         if found is None:
             return None
         tensors, about = found
@@ -71,9 +71,9 @@ class Prior:
 
 def remove(directory: Path) -> bool:
     """Forget the prior of a generation. Gives whether there was one."""
-    return kept.remove(Path(directory) / _FILE)
+    return kept.remove(Path(directory) / FILE)
 
 
 def stored_digest(directory: Path) -> str:
     """The digest of the prior in a generation's folder; empty where there is none."""
-    return kept.stored_digest(Path(directory) / _FILE, "prior")
+    return kept.stored_digest(Path(directory) / FILE, "prior")

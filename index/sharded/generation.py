@@ -170,14 +170,15 @@ class ShardedChange:
             if number in self._touched or shard.fields != fields:
                 shard.commit(fields)
 
-    def learn(self, part: Part) -> None:
-        """Keep what was learned with every shard, so that the pointers tell of it, and with the whole."""
+    def learn(self, part: Part) -> list[PartName]:
+        """Keep what was learned with every shard, so that the pointers tell of it, and with the whole. Gives what went
+        for it."""
         for shard in self._shards:
             shard.learn(part)
-        keep(self._directory, part)
+        return keep(self._directory, part)
 
-    def forget(self, name: PartName) -> None:
-        """Forget what was learned."""
+    def forget(self, name: PartName) -> list[PartName]:
+        """Forget what was learned. Gives what went."""
         for shard in self._shards:
             shard.forget(name)
-        forget(self._directory, name)
+        return forget(self._directory, name)

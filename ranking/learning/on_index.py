@@ -27,7 +27,8 @@ def learn_metric(
     force: bool = False,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> Outcome:
-    """Learn a metric and keep it with the index where it gains; with `force` in any case.
+    """Learn a metric and keep it with the index where it gains; with `force` in any case. The outcome also names what
+    was learned on the metric before and is `dropped` with it.
 
     Raises InputError where too few topics serve, and for an index without vectors; ConflictError where the index was
     built anew meanwhile.
@@ -36,9 +37,8 @@ def learn_metric(
     learned = train_metric(found.vectors, found.topics, training, on_epoch)
     weights = {"query_weight": learned.query_weight, "negative_weight": learned.negative_weight}
     outcome = _outcome(learned.gain, training.folds, weights, force)
-    if outcome["kept"]:
-        index.learn(Metric(learned.matrix, found.space, _about(outcome, judgements, training.seed)))
-    return outcome
+    metric = Metric(learned.matrix, found.space, _about(outcome, judgements, training.seed))
+    return {**outcome, "dropped": index.learn(metric) if outcome["kept"] else []}
 
 
 def learn_co_relevance(

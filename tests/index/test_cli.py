@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from index import generations
+from index.metric import Metric
 from index.places import indexes_in
 from server import cli
 from server.settings import Settings
@@ -137,7 +139,34 @@ def test_update_adds_replaces_and_deletes(call: Any, place: Path) -> None:
     write(place / "more.jsonl", [{"_id": "cat", "text": "Cats are awake."}, {"_id": "fox", "text": "Foxes run."}])
     updated = call("update", "animals", "more.jsonl", "--delete", "owl", "--delete", "unknown", "--json")
     assert (updated["upserted"], updated["deleted"], updated["documents"]) == (2, 1, 3)
+    assert updated["unknown"] == ["unknown"]
     assert call("info", "animals", "--json")["documents"] == 3
+
+
+def test_documents_to_delete_that_are_not_there_are_named(call: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    build(call)
+    given = [flag for doc in ("owl", "a", "b", "a", "c", "d", "e", "f") for flag in ("--delete", doc)]
+    assert cli.run(["index", "update", "animals", *given]) == 0
+    out, err = capsys.readouterr()
+    assert "1 deleted, 2 now" in out
+    assert err == "To be deleted but not in the index: 6 (a, b, c, d, e ...).\n"
+
+
+def test_a_rebuild_says_what_was_learned_and_stays_behind(call: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    def rebuilt(*flags: str) -> str:
+        assert cli.run(["index", "build", "animals.jsonl", "--encoder", "none", *flags]) == 0
+        return capsys.readouterr().err
+
+    assert rebuilt() == ""
+    assert rebuilt("--overwrite") == ""
+    (path,) = indexes_in(Path(".clickwise")).values()
+    Metric(np.eye(2, dtype=np.float32), "a space").save(path / "generations" / "000002")
+    left = "What was learned on the generation before stays behind with it: metric."
+    assert rebuilt("--waiting") == f"{left} Learn it again with 'clickwise train'.\n"
+    assert build(call, "--overwrite")["left_behind"] == ["metric"]
+    assert build(call, "--overwrite")["left_behind"] == []
+    (path / "current").write_text("damaged", encoding="utf-8")
+    assert rebuilt("--overwrite") == ""
 
 
 def test_info_tells_how_the_index_was_built(call: Any) -> None:

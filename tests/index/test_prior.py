@@ -55,7 +55,7 @@ def test_another_metric_leaves_the_prior_behind(new_index: Callable[..., Index],
     learned = Index.open(index.path).view().vectors
     assert learned is not None
     assert learned.learned.prior is not None
-    index.learn(some_metric(plain.space_digest, plain.dimension))
+    assert index.learn(some_metric(plain.space_digest, plain.dimension)) == ["prior"]
     moved = index.view().vectors
     assert moved is not None
     assert moved.learned.prior is None
@@ -77,7 +77,7 @@ def test_an_index_in_shards_keeps_it_as_a_whole(tmp_path: Path, encoder: Hashing
         assert learned is not None
         assert learned.learned.prior is not None
         assert learned.learned.prior.digest == prior.digest
-    index.learn(some_metric(plain.space_digest, plain.dimension))
+    assert index.learn(some_metric(plain.space_digest, plain.dimension)) == ["prior"]
     moved = index.view().vectors
     assert moved is not None
     assert moved.learned.metric is not None
