@@ -20,8 +20,10 @@ from eval.topics import QueryField, Topic
 from index.errors import InputError, NotFoundError
 from index.readers import ReadReport, read_documents
 from index.readers.irds import PREFIX
+from index.readers.lines import read_lines
 from index.types import Document
 from ranking.options import number
+from ranking.qrels import read_qrels
 
 Reader: TypeAlias = Callable[[Path, Counter[str]], Iterator[Document]]
 READERS: Mapping[str, Reader] = {
@@ -155,7 +157,7 @@ def _files(spec: CollectionSpec, folder: Path, excluded: Counter[str]) -> Parts:
         return _counted(documents, spec, left_out)
 
     corpus = files_digest(documents, "corpus.jsonl*" if spec.source else "**/*")
-    return Parts(_topics(topics), trec.read_qrels(qrels, excluded), read, digest_of([corpus, spec.format]))
+    return Parts(_topics(topics), read_qrels(qrels, excluded), read, digest_of([corpus, spec.format]))
 
 
 def _counted(documents: Path, spec: CollectionSpec, excluded: Counter[str]) -> Iterator[Document]:
@@ -166,7 +168,7 @@ def _counted(documents: Path, spec: CollectionSpec, excluded: Counter[str]) -> I
 
 
 def _topics(path: Path) -> dict[str, Topic]:
-    first = next((text for _, text in trec.read_lines(path)), "").lstrip("\ufeff ")
+    first = next((text for _, text in read_lines(path)), "").lstrip("\ufeff ")
     if first.startswith("<"):
         return trec.read_topics(path)
     return beir.read_queries(path) if first.startswith("{") else beir.read_tsv_queries(path)

@@ -13,12 +13,13 @@ import numpy as np
 
 from eval.analysis import balanced
 from eval.config import parse_config, read_config
-from eval.formats.trec import read_qrels, read_run
+from eval.formats.trec import read_run
 from eval.measures import canonical, measure_all
 from eval.statistics import Statistics, compare, corrected
 from eval.tables import Cell, Table
 from eval.tabulate import p_text
 from index.errors import InputError, NotFoundError
+from ranking.qrels import read_qrels
 
 Key = tuple[str, str]  # collection, topic
 

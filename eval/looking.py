@@ -13,8 +13,9 @@ from urllib.parse import unquote
 
 from eval.comparing import RunDirectory
 from eval.exports import run_name
-from eval.formats.trec import read_qrels, read_run, token
+from eval.formats.trec import read_run, token
 from index.errors import ClickwiseError, NotFoundError
+from ranking.qrels import read_qrels
 
 WIDTH = 58  # of one list, in characters
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from eval.formats.trec import bad_line, read_lines
 from eval.topics import Topic
 from index.errors import InputError
+from index.readers.lines import bad_line, read_lines
 
 NAMES = {
     "id": ("_id", "id", "qid"),

@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from eval.formats.trec import read_lines
 from index.errors import InputError
+from index.readers.lines import read_lines
 from index.types import Document
 
 

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from importlib.resources import as_file, files
 
 from eval.digests import digest_of, files_digest
-from eval.formats import beir, trec
+from eval.formats import beir
 from eval.formats.parts import Parts
 from index.errors import NotFoundError
 from index.types import Document
+from ranking.qrels import read_qrels
 
 TOPICS, QRELS = "topics.jsonl", "qrels.tsv"
 
@@ -26,7 +27,7 @@ def load(excluded: Counter[str]) -> Parts:
     if not (folder / TOPICS).is_file() or not (folder / QRELS).is_file():
         raise NotFoundError("This installation lacks the topics of pydocs.", "Install Clickwise again.")
     with as_file(folder / TOPICS) as topics, as_file(folder / QRELS) as qrels:
-        parts = beir.read_queries(topics), trec.read_qrels(qrels, excluded)
+        parts = beir.read_queries(topics), read_qrels(qrels, excluded)
     return Parts(*parts, _documents, _corpus())
 
 

@@ -1,7 +1,6 @@
-"""TREC files: judgements (qrels), runs, topics.
+"""TREC files: runs, topics, and judgements to write (`ranking.qrels` reads them).
 
-What cannot be used is an InputError that names the line. What can be left out without harm is left out and counted, by
-reason, in the Counter that the caller passes.
+What cannot be used is an InputError that names the line.
 """
 
 from __future__ import annotations
@@ -9,19 +8,15 @@ from __future__ import annotations
 import html
 import math
 import re
-import zlib
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 
 from eval.topics import Topic
-from index.errors import InputError, NotFoundError
-from index.readers.files import File
-from index.readers.records import Broken
+from index.errors import InputError
+from index.readers.lines import bad_line, opened, read_lines
 from index.types import Ranking
 
 RUN_COLUMNS = 6
@@ -36,61 +31,6 @@ _PARTS = {
     "narr": "narrative", "narrative": "narrative",
     "docid": "document",
 }  # fmt: skip
-
-
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a file that are not blank, with their numbers; `.gz` and `.zst` are unpacked."""
-    if not path.is_file():
-        raise NotFoundError(f"There is no file {path}.", "Check the path; relative ones begin where you are.")
-    with _breaking_off(path) as file:
-        for line in file.lines():
-            if line.strip():
-                yield file.line, line.rstrip("\r\n")
-
-
-@contextmanager
-def _breaking_off(path: Path) -> Iterator[File]:
-    """The open file. Raises InputError where it breaks off."""
-    file = File(path)
-    try:
-        yield file
-    except (OSError, EOFError, zlib.error, Broken) as error:
-        raise InputError(f"{path} breaks off: {error}.", "Fetch the file again.") from None
-    finally:
-        file.close()
-
-
-def read_qrels(path: Path, excluded: Counter[str]) -> dict[str, dict[str, int]]:
-    """Judgements by topic and document: TREC's four columns, or BEIR's three under their header.
-
-    A line that comes twice and a grade below zero (which becomes 0) are counted in `excluded`. Raises InputError for
-    two different grades of one document, for a grade that is no whole number, and for a file without judgements.
-    """
-    qrels: dict[str, dict[str, int]] = {}
-    for line, text in read_lines(path):
-        cells = text.split("\t") if "\t" in text else text.split()
-        if len(cells) == 4:
-            topic, doc, written = cells[0], cells[2], cells[3]
-        elif len(cells) == 3:
-            topic, doc, written = cells
-            if line == 1 and not _is_number(written):
-                continue  # BEIR's header
-        else:
-            raise bad_line(path, line, f"{len(cells)} columns where judgements have 4 (TREC) or 3 (BEIR)")
-        grade = _grade(written, path, line)
-        if grade < 0:
-            excluded["judgements of a grade below 0, taken as 0"] += 1
-            grade = 0
-        judged = qrels.setdefault(topic.strip(), {})
-        doc = doc.strip()
-        if doc in judged:
-            if judged[doc] != grade:
-                raise bad_line(path, line, f"{doc} of topic {topic} has the grade {grade}, and {judged[doc]} above")
-            excluded["judgements that repeat an earlier line"] += 1
-        judged[doc] = grade
-    if not qrels:
-        raise InputError(f"{path} holds no judgements.", "Name a qrels file with lines.")
-    return qrels
 
 
 def read_run(path: Path) -> dict[str, Ranking]:
@@ -125,9 +65,7 @@ def read_run(path: Path) -> dict[str, Ranking]:
 
 
 def _whole(path: Path) -> str:
-    if not path.is_file():
-        raise NotFoundError(f"There is no file {path}.", "Check the path; relative ones begin where you are.")
-    with _breaking_off(path) as file:
+    with opened(path) as file:
         return file.stream.read().removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
 
 
@@ -192,21 +130,3 @@ def read_topics(path: Path) -> dict[str, Topic]:
     if not topics:
         raise InputError(f"{path} holds no topics.", "It should have <top> or <topic> elements.")
     return topics
-
-
-def bad_line(path: Path, line: int, reason: str) -> InputError:
-    return InputError(f"{path}:{line}: {reason}.", "Mend the line.")
-
-
-def _grade(written: str, path: Path, line: int) -> int:
-    if _is_number(written) and float(written).is_integer():
-        return int(float(written))
-    raise bad_line(path, line, f"the grade {written.strip()!r} is no whole number")
-
-
-def _is_number(written: str) -> bool:
-    try:
-        float(written)
-    except ValueError:
-        return False
-    return True

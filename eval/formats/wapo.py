@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from eval.formats.trec import bad_line, read_lines
+from index.readers.lines import bad_line, read_lines
 from index.types import Document
 
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>")

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from index.errors import InputError, NotFoundError
 from ranking.jobs.inputs import fingerprint, format_of, input_files, lines_of
 from ranking.jobs.storage import Place
+from ranking.qrels import parse_qrels
 
 Grades: TypeAlias = Mapping[str, Mapping[str, tuple[float, float]]]
 
@@ -61,20 +62,8 @@ def feedback_fact(uri: str) -> str:
 
 
 def _qrels(file: Place, relevant: int) -> dict[str, dict[str, tuple[float, float]]]:
-    judged: dict[str, dict[str, tuple[float, float]]] = {}
-    for number, line in lines_of(file):
-        cells = line.decode("utf-8", "replace").split("\t" if b"\t" in line else None)
-        if not cells:
-            continue
-        try:
-            topic, doc, grade = (cells[0], *cells[-2:]) if len(cells) in (3, 4) else (None, None, None)
-            judged.setdefault(str(topic).strip(), {})[str(doc).strip()] = (float(float(grade or "") >= relevant), 1.0)
-        except ValueError:
-            if number > 1:  # the first line may be headings
-                raise InputError(
-                    f"{file}:{number}: this is no judgement.",
-                    "Write topic, 0, document, grade; or BEIR's three columns.",
-                ) from None
-    if not judged:
-        raise InputError(f"{file} holds no judgements.", "Name a qrels file with lines.")
-    return judged
+    lines = ((number, line.decode("utf-8", "replace")) for number, line in lines_of(file) if line.strip())
+    return {
+        topic: {doc: (float(grade >= relevant), 1.0) for doc, grade in judged.items()}
+        for topic, judged in parse_qrels(lines, file).items()
+    }

@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from index.index import Index
+    from index.learned import PartName
     from ranking.learning.judged import Epoch
     from ranking.learning.judged_topics import Judgements
 
@@ -18,7 +19,7 @@ app = typer.Typer()
 
 Name = Annotated[str, typer.Argument(help="The index's name, or its directory.")]
 Queries = Annotated[Path | None, typer.Option(help="BEIR's queries.jsonl.")]
-Qrels = Annotated[Path | None, typer.Option(help="BEIR's qrels: topic, document and grade, tab-separated.")]
+Qrels = Annotated[Path | None, typer.Option(help="Judgements: BEIR's topic, document, grade, or TREC's four columns.")]
 Clicks = Annotated[
     Path | None, typer.Option(help="Instead: a click log, or .jsonl or .parquet with query, document and relevance.")
 ]
@@ -28,8 +29,8 @@ Epochs = Annotated[int, typer.Option(min=1, help="Passes over the topics, at mos
 Folds = Annotated[int, typer.Option(min=2, help="Of the cross-validation: each is set aside once, to confirm it.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of the division of the topics and of the episodes.")]
 Force = Annotated[bool, typer.Option("--force", help="Keep it though validation does not confirm it.")]
-Forget = Annotated[bool, typer.Option("--forget", help="Forget what the index has instead.")]
-Home = Annotated[Path | None, typer.Option(help="Where the indexes are.")]
+Forget = Annotated[bool, typer.Option("--forget", help="Learn nothing; forget what was learned before.")]
+Home = Annotated[Path | None, typer.Option(help="The folder of the indexes. [default: .clickwise]")]
 Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")]
 
 
@@ -59,11 +60,10 @@ def metric(
     from ranking.learning.metric import MetricTraining
     from ranking.learning.on_index import learn_metric
 
-    opened = _opened(context, index, home)
     if forget:
-        opened.forget("metric")
-        typer.echo(f"The index {opened.name} has no learned metric now.", err=True)
+        _forget(context, _opened(context, index, home), "metric", as_json)
         return
+    opened = _opened(context, index, home)
     training = MetricTraining(epochs=epochs, penalty=penalty, folds=folds, seed=seed)
     judged = _judgements(queries, qrels, relevant, clicks, click_model)
     outcome = learn_metric(opened, judged, training, force=force, on_epoch=_say)
@@ -95,11 +95,10 @@ def co_relevance(
     from ranking.learning.co_relevance import CoRelevanceTraining
     from ranking.learning.on_index import learn_co_relevance
 
-    opened = _opened(context, index, home)
     if forget:
-        opened.forget("co-relevance")
-        typer.echo(f"The index {opened.name} knows nothing of what is relevant together now.", err=True)
+        _forget(context, _opened(context, index, home), "co-relevance", as_json)
         return
+    opened = _opened(context, index, home)
     training = CoRelevanceTraining(rank=rank, folds=folds, seed=seed)
     judged = _judgements(queries, qrels, relevant, clicks, click_model)
     outcome = learn_co_relevance(opened, judged, training, force=force)
@@ -124,24 +123,41 @@ def prior(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Learn the probe's prior for an index from its own judgements, or from debiased clicks: after the metric, where
-    that is learned too.
+    """Learn the probe's prior for an index from its own judgements, or from debiased clicks.
 
-    It lies with the index's generation and serves every probe with prior = "learned". It is kept only where
-    cross-validation confirms a gain; a rebuild of the index, or another metric, leaves it behind.
+    Where a metric is learned too, that comes first. The prior lies with the index's generation and serves every probe
+    with prior = "learned". It is kept only where cross-validation confirms a gain; a rebuild of the index, or another
+    metric, leaves it behind.
     """
     from ranking.learning.on_index import learn_prior
     from ranking.learning.prior import PriorTraining
 
-    opened = _opened(context, index, home)
     if forget:
-        opened.forget("prior")
-        typer.echo(f"The index {opened.name} has no learned prior now.", err=True)
+        _forget(context, _opened(context, index, home), "prior", as_json)
         return
+    opened = _opened(context, index, home)
     training = PriorTraining(epochs=epochs, rank=rank, folds=folds, seed=seed)
     judged = _judgements(queries, qrels, relevant, clicks, click_model)
     outcome = learn_prior(opened, judged, training, force=force, on_epoch=_say)
     typer.echo(json.dumps(outcome) if as_json else _sentence(outcome, "prior"))
+
+
+def _forget(context: typer.Context, index: Index, name: PartName, as_json: bool) -> None:
+    """Forget what was learned, and say what went. Raises InputError for options that only learning has."""
+    from index.errors import InputError
+
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if source and source.name == "COMMANDLINE" and parameter.name not in ("index", "forget", "home", "as_json"):
+            raise InputError(
+                f"--forget learns nothing, and {parameter.opts[0]} was given beside it.", "Leave one of them out."
+            )
+    gone = index.forget(name)
+    if as_json:
+        typer.echo(json.dumps({"index": index.name, "forgotten": gone}))
+    else:
+        said = f"has forgotten its {' and its '.join(sorted(gone))}" if gone else f"had learned no {name}"
+        typer.echo(f"The index {index.name} {said}.", err=True)
 
 
 def _opened(context: typer.Context, name: str, home: Path | None) -> Index:
@@ -158,7 +174,8 @@ def _judgements(
     """As judged, or as clicks make likely (grade 1 from even odds on)."""
     from index.errors import InputError
     from ranking.learning.click_tasks import read_soft_judgements
-    from ranking.learning.judged_topics import Judgements, read_qrels, read_queries
+    from ranking.learning.judged_topics import Judgements, read_queries
+    from ranking.qrels import read_qrels
 
     if clicks is not None and queries is None and qrels is None:
         soft = read_soft_judgements(clicks, click_model).relevance
@@ -176,4 +193,7 @@ def _say(epoch: Epoch) -> None:
 def _sentence(outcome: Mapping[str, Any], what: str) -> str:
     change = f"nDCG@20 of {outcome['topics']} topics, each while it was set aside: {outcome['plain']:.3f} without, "
     change += f"{outcome['learned']:.3f} with the {what} (p {outcome['p']:.3f}). "
+    if outcome.get("dropped"):
+        lost = " and ".join(outcome["dropped"])
+        return change + f"It is kept with the index; the {lost}, learned on the metric before, went: train it again."
     return change + ("It is kept with the index." if outcome["kept"] else "Not confirmed: the index stays as it is.")

@@ -95,7 +95,9 @@ def tasks(
         typer.Option(metavar="FIELD:N", help="So many: of what a title finds, what shares its keyword; repeatable."),
     ] = [],
     topics: Annotated[Path | None, typer.Option(help="BEIR's queries.jsonl, with --qrels.")] = None,
-    qrels: Annotated[Path | None, typer.Option(help="BEIR's qrels: topic, document and grade, tab-separated.")] = None,
+    qrels: Annotated[
+        Path | None, typer.Option(help="Judgements: BEIR's topic, document, grade, or TREC's four columns.")
+    ] = None,
     relevant: Annotated[int, typer.Option(min=1, help="The least grade that is relevant.")] = 1,
     clicks: Annotated[
         Path | None,

@@ -3,48 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from index.errors import InputError, NotFoundError
+from index.errors import InputError
 from index.index import Index
 from index.lexical import LexicalQuery
 from index.progress import track
+from index.readers.lines import read_lines
 from ranking.learning.judged import Topic, Vectors
 
 DEPTH = 200  # how many documents are retrieved per topic: its near misses are among them
 
 
 def read_queries(path: Path) -> dict[str, str]:
-    """Topic -> text, of a file of {"_id": ..., "text": ...} lines."""
+    """Topic -> text, of a file of {"_id": ..., "text": ...} lines. Raises NotFoundError without it, InputError for
+    another line."""
     queries: dict[str, str] = {}
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in read_lines(path):
         try:
-            row = json.loads(line)
+            row = json.loads(line.encode())  # a byte that was no UTF-8 does not pass here
             queries[str(row["_id"])] = str(row["text"])
         except (ValueError, KeyError, TypeError):
-            raise InputError(f"{path}, line {number} is no query.", 'Write {"_id": "1", "text": "..."}.') from None
+            raise InputError(
+                f"{path}, line {number} is no query.", 'Write {"_id": "1", "text": "..."}, in UTF-8.'
+            ) from None
     return queries
-
-
-def read_qrels(path: Path) -> dict[str, dict[str, int]]:
-    """Topic -> document -> grade, of a file of topic, tab, document, tab, grade; a line of headings may come first."""
-    judged: dict[str, dict[str, int]] = defaultdict(dict)
-    for number, line in enumerate(_lines(path), start=1):
-        parts = line.split("\t")
-        try:
-            topic, document, grade = parts
-            judged[topic][document] = int(grade)
-        except ValueError:
-            if number > 1:
-                raise InputError(
-                    f"{path}, line {number} is no judgement.", "Write topic, tab, document, tab, grade."
-                ) from None
-    return dict(judged)
 
 
 @dataclass(frozen=True)
@@ -111,12 +98,3 @@ def _topic(
     wanted = [place[doc] for doc in order if judged.get(doc, relevant - 1) >= relevant]
     others = [place[doc] for doc in order if judged.get(doc, relevant - 1) < relevant]
     return Topic(query, np.array(wanted, dtype=np.int64), np.array(others, dtype=np.int64))
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
-    except FileNotFoundError:
-        raise NotFoundError(f"There is no file {path}.", "Check its path.") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8.", "Convert it.") from None

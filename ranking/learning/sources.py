@@ -46,7 +46,8 @@ def _all(index: Index, wanted: Wanted, mining: Mining) -> Iterator[Task]:
     for name, count in wanted.keywords:
         yield from track(keyword_tasks(index, name, count, mining=mining), f"Keywords: {name}", count)
     if wanted.topics is not None and wanted.qrels is not None:
-        from ranking.learning.judged_topics import read_qrels, read_queries
+        from ranking.learning.judged_topics import read_queries
+        from ranking.qrels import read_qrels
 
         grades = {
             topic: {doc: float(grade >= wanted.relevant) for doc, grade in judged.items()}

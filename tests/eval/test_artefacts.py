@@ -17,9 +17,10 @@ from eval.artefacts import write_results
 from eval.config import parse_config, read_config
 from eval.experiment import Results
 from eval.exports import PER_QUERY
-from eval.formats.trec import read_qrels, read_run
+from eval.formats.trec import read_run
 from eval.measures import measure_all
 from index.errors import ConflictError
+from ranking.qrels import read_qrels
 from tests.eval.conftest import Place
 
 

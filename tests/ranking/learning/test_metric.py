@@ -20,10 +20,11 @@ from ranking.config import specs_with
 from ranking.contract import Request
 from ranking.learning.cheap_cli import app
 from ranking.learning.judged import Epoch, Topic, Vectors
-from ranking.learning.judged_topics import Judgements, located, read_qrels, read_queries
+from ranking.learning.judged_topics import Judgements, located, read_queries
 from ranking.learning.metric import MetricTraining, quality, train_metric
 from ranking.learning.on_index import learn_metric
 from ranking.pipeline import Pipeline
+from ranking.qrels import read_qrels
 from tests.fakes import HashingEncoder
 
 DIMENSION, CLASSES, EACH = 16, 12, 20
@@ -161,12 +162,30 @@ def test_what_does_not_belong_together(
 def test_bad_files(tmp_path: Path) -> None:
     bad = tmp_path / "bad"
     bad.write_text("a\tb\t1\nnothing", encoding="utf-8")
-    with pytest.raises(InputError, match="line 2 is no judgement"):
+    with pytest.raises(InputError, match=r":2: 1 columns where judgements have 4 \(TREC\) or 3 \(BEIR\)"):
         read_qrels(bad)
     with pytest.raises(InputError, match="line 1 is no query"):
         read_queries(bad)
     with pytest.raises(NotFoundError):
         read_queries(tmp_path / "none")
+    bad.write_bytes('{"_id": "1", "text": "café"}'.encode("latin-1"))
+    with pytest.raises(InputError, match=r"line 1 is no query.*in UTF-8"):
+        read_queries(bad)
+
+
+def test_judgements_of_either_form_teach_the_same(
+    tmp_path: Path, new_index: Callable[..., Index], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first line of TREC's form is a judgement like the others."""
+    monkeypatch.setattr("index.encoder.load_encoder", lambda name, **options: HashingEncoder())
+    write_folder(tmp_path)
+    rows = [line.split("\t") for line in (tmp_path / "train.tsv").read_text(encoding="utf-8").splitlines()[1:]]
+    (tmp_path / "trec.qrels").write_text("".join(f"{q} 0 {doc} {grade}\n" for q, doc, grade in rows), encoding="utf-8")
+    assert read_qrels(tmp_path / "trec.qrels") == read_qrels(tmp_path / "train.tsv")
+    given = ["metric", str(new_index().path), "--queries", str(tmp_path / "queries.jsonl")]
+    given += ["--epochs", "1", "--folds", "2"]
+    beir, trec = (call([*given, "--qrels", str(tmp_path / name)]) for name in ("train.tsv", "trec.qrels"))
+    assert trec == beir
 
 
 def test_the_command_keeps_a_metric_that_rankers_then_use(

@@ -196,6 +196,35 @@ def test_the_command_keeps_a_prior_that_the_probe_then_uses(
     assert learned.version == version
 
 
+def test_what_goes_with_the_metric_is_said(
+    tmp_path: Path, new_index: Callable[..., Index], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("index.encoder.load_encoder", lambda name, **options: HashingEncoder())
+    path = str(new_index().path)
+    write_folder(tmp_path)
+    files = ["--queries", str(tmp_path / "queries.jsonl"), "--qrels", str(tmp_path / "train.tsv")]
+    prior, metric = ([what, path, *files, "--folds", "2", "--epochs", "1", "--force"] for what in ("prior", "metric"))
+    assert call(metric)["dropped"] == []
+    call(prior)
+    told = CliRunner().invoke(app, metric).stdout
+    assert "the prior, learned on the metric before, went: train it again" in told
+    call(prior)
+    assert call(metric)["dropped"] == ["prior"]
+    call(prior)
+    assert call(["metric", path, "--forget"])["forgotten"] == ["prior", "metric"]
+    told = CliRunner().invoke(app, ["metric", path, "--forget"]).stderr
+    assert told.endswith(" had learned no metric.\n")
+
+
+@pytest.mark.parametrize("what", ["metric", "co-relevance", "prior"])
+@pytest.mark.parametrize("given", [["--queries", "queries.jsonl"], ["--force"], ["--folds", "10"]])
+def test_who_forgets_does_not_learn(what: str, given: list[str], new_index: Callable[..., Index]) -> None:
+    """No option is passed over in silence, not even one at its default."""
+    problem = CliRunner().invoke(app, [what, str(new_index().path), "--forget", *given]).exception
+    assert isinstance(problem, InputError)
+    assert f"{given[0]} was given beside it" in str(problem)
+
+
 def test_it_learns_from_clicks_too(
     tmp_path: Path, new_index: Callable[..., Index], monkeypatch: pytest.MonkeyPatch
 ) -> None:
