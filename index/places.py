@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import Protocol
 
-from index.errors import InputError
+from index.errors import InputError, NotFoundError
 
 HOME = Path(".clickwise")
 
@@ -34,6 +35,16 @@ def indexes_in(home: Path) -> dict[str, Path]:
     if not folder.is_dir():
         return {}
     return {path.name: path for path in sorted(folder.iterdir()) if (path / "current").exists()}
+
+
+def none_in(home: Path) -> NotFoundError:
+    """That a home folder has no index, and what to do."""
+    where = home.absolute()
+    flag = "" if home == HOME else f" --home {shlex.quote(str(home))}"
+    return NotFoundError(
+        f"There is no index in {where}{'' if where.is_dir() else ', which does not exist'}.",
+        f"Build one there with 'clickwise index build --python-docs{flag}', or say with --home where yours are.",
+    )
 
 
 def check_name(name: str) -> str:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Protocol, runtime_checkable
 
 import typer
 
-from index.errors import InputError, NotFoundError
-from index.places import HOME, indexes_in, locate
+from index.errors import InputError
+from index.places import HOME, indexes_in, locate, none_in
 
 if TYPE_CHECKING:
     from ranking.pipeline import PipelineSpec
@@ -94,11 +94,12 @@ def search(
     typer.echo(json.dumps(found, ensure_ascii=False) if as_json else as_text(found))
 
 
-def only_index(names: Iterable[str]) -> str:
-    """The index that is meant where none is named. Raises NotFoundError without any, InputError with several."""
+def only_index(names: Iterable[str], home: Path) -> str:
+    """The index that is meant where none is named, of those in a home folder. Raises NotFoundError without any,
+    InputError with several."""
     known = list(names)
     if not known:
-        raise NotFoundError("There is no index to search.", "Build one with 'clickwise index build --python-docs'.")
+        raise none_in(home)
     if len(known) > 1:
         raise InputError("No index is named, and there are several.", f"Name one with --index: {', '.join(known)}.")
     return known[0]
@@ -110,5 +111,5 @@ def place_of(context: typer.Context, index: str | None, home: Path | None, confi
         return context.obj.place(index, home, config)
     from ranking.config import load_specs
 
-    path = locate(index or only_index(list(indexes_in(home or HOME))), home)
+    path = locate(index or only_index(indexes_in(home or HOME), home or HOME), home)
     return Place(path, load_specs(config), config=config)

@@ -8,6 +8,7 @@ from functools import partial
 
 from index.errors import InputError, NotFoundError
 from index.index import Index
+from index.places import none_in
 from ranking.config import build_pipeline, preferred, specs_with, working
 from ranking.pipeline import Pipeline, PipelineSpec
 from server.schemas_catalog import IndexInfo, PipelineInfo
@@ -25,11 +26,9 @@ class Catalog:
         default_index: str | None = None,
         default_pipeline: str | None = None,
     ) -> None:
-        """Raises NotFoundError where there is no index, or a default is not among the others."""
+        """There is an index at least. Raises NotFoundError where a default is not among the others."""
         self._shelf = indexes if isinstance(indexes, Shelf) else Shelf(indexes)
         opened = self._shelf.opened
-        if not opened:
-            raise NotFoundError("There is no index to search.", "Build one with 'clickwise index build --python-docs'.")
         _among(opened, default_index or next(iter(opened)), "index")
         _among(specs, default_pipeline or next(iter(specs)), "pipeline")
         self.specs = dict(specs)
@@ -47,11 +46,13 @@ class Catalog:
 
     @classmethod
     def open(cls, settings: Settings) -> Catalog:
-        """Open every index of the settings; what is built later is found. Errors: those of Index.open, and of the
-        pipelines' configuration."""
+        """Open every index of the settings; what is built later is found. Errors: NotFoundError where there is none,
+        those of Index.open, and of the pipelines' configuration."""
         specs = specs_with(settings.pipelines, str(settings.config))
         opening = partial(Index.open, engine=settings.shard_engine, patience=settings.shard_timeout_ms / 1000)
         opened = {name: opening(path) for name, path in settings.index_paths().items()}
+        if not opened:
+            raise none_in(settings.home)
         shelf = Shelf(opened, settings.found_index, settings.index_paths, opening)
         shelf.needed = frozenset(settings.indexes)
         return cls(shelf, specs, settings.default_index, settings.default_pipeline)

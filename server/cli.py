@@ -53,7 +53,11 @@ class LazyCommand(TyperCommand):
         app: typer.Typer = importlib.import_module(self._module).app
         app._add_completion = False  # the root has it
         app.rich_markup_mode = None  # the same plain help everywhere, in a terminal and in a pipe
-        return typer.main.get_command(app).make_context(info_name, args, parent, **extra)
+        command = typer.main.get_command(app)
+        if isinstance(command, TyperGroup):
+            for one in command.commands.values():
+                one.short_help = one.get_short_help_str(1_000)  # the first sentence whole: the formatter wraps it
+        return command.make_context(info_name, args, parent, **extra)
 
 
 class Roof(TyperGroup):
@@ -90,7 +94,7 @@ class Places:
         settings = load_settings({"home": home, "config": config})
         specs = specs_with(settings.pipelines, str(settings.config))
         known = settings.index_paths()
-        name = index or settings.default_index or only_index(known)
+        name = index or settings.default_index or only_index(known, settings.home)
         if known and not is_path(name) and name not in known:
             raise NotFoundError(
                 f"There is no index {name!r} in {settings.home.absolute()}; those there are: {', '.join(known)}.",

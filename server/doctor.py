@@ -165,7 +165,11 @@ def indexes(settings: Settings) -> Iterator[Check]:
         try:
             view = index.view()
             vectors = "with vectors" if view.vectors is not None else "without vectors"
-            yield Check(f"Index {name}", "ok", f"documents: {view.documents:,}, {vectors}, {path}")
+            detail = f"documents: {view.documents:,}, {vectors}, {path}"
+            if view.documents:
+                yield Check(f"Index {name}", "ok", detail)
+            else:
+                yield Check(f"Index {name}", "warning", detail, f"Add some: clickwise index update {name} SOURCE.")
         finally:
             index.close()
 

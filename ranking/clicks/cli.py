@@ -37,7 +37,9 @@ class Commands(TyperGroup):
             return None
         one = typer.Typer(add_completion=False, rich_markup_mode=None)
         one.command(cmd_name)(getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name))
-        return typer.main.get_command(one)
+        command = typer.main.get_command(one)
+        command.short_help = command.get_short_help_str(1_000)  # the first sentence whole: the formatter wraps it
+        return command
 
 
 app = typer.Typer(cls=Commands, no_args_is_help=True)

@@ -176,7 +176,9 @@ def test_settings_choose_index_and_pipeline(
 
 
 def test_what_cannot_be_done_is_one_line(call: Call, words: tuple[str, ...]) -> None:
-    assert "There is no index to search. Build one" in call.error("boat")
+    nowhere = f"There is no index in {Path('.clickwise').absolute()}, which does not exist. Build one there"
+    assert f"{nowhere} with 'clickwise index build --python-docs'" in call.error("boat")
+    assert "'clickwise index build --python-docs --home else'" in call.error("boat", "--home", "else")
     assert "no pipeline 'fuse'" in call.error("boat", *words, "--pipeline", "fuse")
     error = call.error("boat", *words, "--pipeline", "fused")
     assert "These work on it: bm25, bm25-qe." in error
@@ -202,4 +204,4 @@ def test_without_the_roof_the_plain_rules_hold(
 
 
 def test_the_only_index() -> None:
-    assert only_index(["a"]) == "a"
+    assert only_index(["a"], Path("home")) == "a"

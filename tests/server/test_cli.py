@@ -47,6 +47,18 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     assert f"clickwise {name}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["clicks", "eval", "index", "keys", "store", "train"])
+def test_no_summary_of_a_command_is_cut_off(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cli.run([name, "--help"]) == 0
+    lines = capsys.readouterr().out.partition("Commands:")[2].splitlines()
+    assert len(lines) > 1
+    assert not any(line.endswith("...") for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
 def test_no_command_shows_the_help() -> None:
     run = subprocess.run(MAIN, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 2

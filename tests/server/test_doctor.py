@@ -137,6 +137,13 @@ def test_every_index_is_opened(settings: Settings) -> None:
     assert found["Index bad"].advice
 
 
+def test_an_index_of_nothing_is_warned_of(settings: Settings) -> None:
+    build_index(settings.home / "indexes" / "none", [])
+    (found,) = doctor.indexes(settings)
+    assert (found.status, found.detail.partition(",")[0]) == ("warning", "documents: 0")
+    assert "clickwise index update none SOURCE" in found.advice
+
+
 def test_a_check_that_breaks_does_not_end_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(settings: Settings) -> Iterator[Check]:
         raise RuntimeError("on two\nlines")

@@ -98,7 +98,7 @@ def test_what_it_acknowledged_survives_sigkill(lexical_index: Index, tmp_path: P
 
 
 def test_no_index(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="clickwise index build"):
+    with pytest.raises(NotFoundError, match=rf"There is no index in {tmp_path}\..*clickwise index build"):
         run(Settings(home=tmp_path, port=0), lambda _: None)
 
 
