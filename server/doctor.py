@@ -203,6 +203,7 @@ def examine(flags: Mapping[str, Any]) -> Iterator[Check]:
 def doctor(
     home: Annotated[Path | None, typer.Option(help="Where the indexes and the store live.")] = None,
     config: Annotated[Path | None, typer.Option(help="The configuration file.")] = None,
+    store_url: Annotated[str | None, typer.Option(help="The store. [default: sqlite at home/store.db]")] = None,
     server: Annotated[
         str | None, typer.Option(metavar="URL", help="Check a running service in place of this machine.")
     ] = None,
@@ -214,7 +215,7 @@ def doctor(
     Exits with 1 on a problem.
     """
     checks: list[Check] = []
-    for check in _examined(server, key, {"home": home, "config": config}):
+    for check in _examined(server, key, {"home": home, "config": config, "store_url": store_url}):
         checks.append(check)
         if not as_json:
             _show(check)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS: Final = 10.0
 SKEW_SECONDS: Final = 5.0
 """Clocks further apart than this confuse whoever reads times of events, and keys that end."""
-_KEY: Final = "Name one with --key or CLICKWISE_KEY; 'clickwise keys create' makes one."
+_KEY: Final = "Name one with --key or CLICKWISE_KEY; 'clickwise keys create NAME' makes one."
 
 
 @dataclass(frozen=True)

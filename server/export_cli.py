@@ -27,6 +27,7 @@ def export(
     append: Annotated[bool, typer.Option("--append", help="Add to the log LOG.")] = False,
     home: Annotated[Path | None, typer.Option(help="The folder of the store. [default: .clickwise]")] = None,
     config: Annotated[Path | None, typer.Option(help="The configuration file. [default: clickwise.toml]")] = None,
+    store_url: Annotated[str | None, typer.Option(help="The store. [default: sqlite at home/store.db]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Write what the server has recorded as a click log.
@@ -43,7 +44,7 @@ def export(
     from server.store import Store
 
     begin, end = _time(since, "--since"), _time(until, "--until")
-    settings = load_settings({"home": home, "config": config})
+    settings = load_settings({"home": home, "config": config, "store_url": store_url})
     report = Exported()
     with closing(Store.open(settings.store_address, missing_ok=False)) as store:
         pages = export_pages(store, begin=begin, end=end, index=index, report=report)

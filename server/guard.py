@@ -25,7 +25,7 @@ from server.settings import Settings
 Need: TypeAlias = Scope | Literal["any", "nothing"]
 """What a route asks of its caller: a scope, any valid key, or nothing at all."""
 
-_HOW: Final = "Send a key as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'; 'clickwise keys create' makes one."
+_HOW: Final = "Send a key as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'; 'clickwise keys create NAME' makes one."
 _PRIVATE: Final = (".localhost", ".local", ".internal")
 """Ends of names that nobody on the internet can own (RFC 6761, RFC 6762, and what ICANN keeps for private use)."""
 _IPV6_SITE: Final = 64  # bits: what one household or machine has, and can change addresses within
@@ -80,7 +80,7 @@ class Caller:
         if scope not in self.scopes:
             raise ForbiddenError(
                 f"This key lacks the scope {scope}.",
-                f"Use a key that has it: 'clickwise keys create --scope {scope}' makes one.",
+                f"Use a key that has it: 'clickwise keys create NAME --scope {scope}' makes one.",
                 f'Bearer realm="clickwise", error="insufficient_scope", scope="{scope}"',
             )
 
@@ -156,8 +156,8 @@ def check_open_door(settings: Settings, some_key: Callable[[], bool]) -> None:
     if settings.auth == "auto" and settings.authenticates and not some_key():
         raise ConflictError(
             f"The service would listen on {settings.host}, not only on this machine, and there is no API key.",
-            "Make one with 'clickwise keys create --scope admin', or listen on 127.0.0.1, or say auth = \"off\" where "
-            "everybody who reaches it may do everything.",
+            "Make one with 'clickwise keys create NAME --scope admin' (and the --home, --config or --store-url that were "
+            'given here), or listen on 127.0.0.1, or say auth = "off" where everybody who reaches it may do everything.',
         )
 
 

@@ -18,6 +18,7 @@ app = typer.Typer(no_args_is_help=True, help="Make, list and revoke the API keys
 
 Home = Annotated[Path | None, typer.Option(help="The folder of the store. [default: .clickwise]")]
 Config = Annotated[Path | None, typer.Option(help="The configuration file. [default: clickwise.toml]")]
+Url = Annotated[str | None, typer.Option("--store-url", help="The store. [default: sqlite at home/store.db]")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -31,10 +32,11 @@ def create(
     days: Annotated[int | None, typer.Option(min=1, max=36_500, help="For how long. [default: until revoked]")] = None,
     home: Home = None,
     config: Config = None,
+    store_url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a key and show it, once: the store keeps its hash alone."""
-    with _keys(home, config, missing_ok=True) as keys:
+    with _keys(home, config, store_url, missing_ok=True) as keys:
         key, text = keys.create(name, scope or ["read", "feedback"], days)
     if as_json:
         typer.echo(json.dumps({"key": text, **_told(key)}))
@@ -44,15 +46,15 @@ def create(
 
 
 @app.command("list")
-def show(home: Home = None, config: Config = None, as_json: AsJson = False) -> None:
+def show(home: Home = None, config: Config = None, store_url: Url = None, as_json: AsJson = False) -> None:
     """List the keys, without the keys themselves."""
-    with _keys(home, config) as keys:
+    with _keys(home, config, store_url) as keys:
         found = keys.all()
     if as_json:
         typer.echo(json.dumps({"keys": [_told(key) for key in found]}))
         return
     if not found:
-        typer.echo("There is no key. 'clickwise keys create' makes one.")
+        typer.echo("There is no key. 'clickwise keys create NAME' makes one.")
     for key in found:
         typer.echo(f"{key.id}  {_state(key):<20}  {','.join(key.scopes):<26}  {key.name}")
 
@@ -62,16 +64,19 @@ def revoke(
     key_id: Annotated[str, typer.Argument(help="The id of the key, as 'list' and the logs tell it.")],
     home: Home = None,
     config: Config = None,
+    store_url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """End a key, for good. A service that runs knows within two seconds."""
-    with _keys(home, config) as keys:
+    with _keys(home, config, store_url) as keys:
         key = keys.revoke(key_id)
     typer.echo(json.dumps(_told(key)) if as_json else f"Key {key.id} ({key.name}) is revoked.")
 
 
 @contextmanager
-def _keys(home: Path | None, config: Path | None, *, missing_ok: bool = False) -> Iterator[Keys]:
+def _keys(
+    home: Path | None, config: Path | None, store_url: str | None, *, missing_ok: bool = False
+) -> Iterator[Keys]:
     """The keys of the store that the service of these settings uses; with `missing_ok` it is made where it is missing:
     the first key may be there before the service."""
     from contextlib import closing
@@ -80,7 +85,7 @@ def _keys(home: Path | None, config: Path | None, *, missing_ok: bool = False) -
     from server.keys import Keys
     from server.store import Store
 
-    address = load_settings({"home": home, "config": config}).store_address
+    address = load_settings({"home": home, "config": config, "store_url": store_url}).store_address
     with closing(Store.open(address, missing_ok=missing_ok)) as store:
         yield Keys(store)
 

@@ -162,6 +162,9 @@ def test_what_the_service_records_is_a_log_that_models_read(
     assert arrays.arms == (answer["pipeline_version"],)
     assert cli.run(["export", str(tmp_path / "log"), "--home", str(home), "--append", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["pages"] == 1
+    named = ["--store-url", f"sqlite:///{home}/store.db", "--home", str(tmp_path / "nowhere"), "--json"]
+    assert cli.run(["export", str(tmp_path / "again"), *named]) == 0
+    assert json.loads(capsys.readouterr().out)["pages"] == 1
 
 
 def test_what_does_not_fit_is_one_line_with_a_mend(

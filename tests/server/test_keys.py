@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from index.errors import InputError, NotFoundError, UnavailableError
 from server import cli, keys
+from server.guard import Caller, ForbiddenError
 from server.keys import FRESH_SECONDS, UNKNOWN_SECONDS, Key, Keyring, Keys
 from server.store import Store
 
@@ -152,7 +154,7 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
     assert f"no store at {tmp_path / 'mistyped' / 'store.db'}. Name its folder" in capsys.readouterr().err
     assert not (tmp_path / "mistyped").exists()
     Store.open(f"sqlite:///{tmp_path}/new/store.db").close()
-    assert run("list") == (0, "There is no key. 'clickwise keys create' makes one.\n", "")
+    assert run("list") == (0, "There is no key. 'clickwise keys create NAME' makes one.\n", "")
     (tmp_path / "new" / "store.db").unlink()  # the first key may be there before the service
     code, text, told = run("create", "the shop")
     assert code == 0
@@ -171,3 +173,27 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
     assert (code, "no scope 'all'" in problem) == (2, True)
     code, _, problem = run("revoke", "abc")
     assert (code, "no key 'abc'" in problem) == (2, True)
+
+
+def test_the_store_may_be_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A key is made in the store of the service, also where that is named by a flag, as for `clickwise serve`."""
+    monkeypatch.chdir(tmp_path)
+    store = ["--store-url", f"sqlite:///{tmp_path}/elsewhere.db"]
+    assert cli.run(["keys", "create", "the shop", *store]) == 0
+    capsys.readouterr()
+    assert cli.run(["keys", "list", "--json", *store]) == 0
+    [key] = json.loads(capsys.readouterr().out)["keys"]
+    assert cli.run(["keys", "revoke", key["id"], *store]) == 0
+    assert not (tmp_path / ".clickwise").exists()
+
+
+def test_the_advice_is_a_command_that_works(tmp_path: Path) -> None:
+    """What callers without a key or a scope are told to type."""
+    caller = Caller(Key("1", "n", ("read",), 0, None, None, ""), "")
+    with pytest.raises(ForbiddenError) as refused:
+        caller.check("write")
+    [command] = re.findall("'clickwise (.*?)'", str(refused.value))
+    typed = command.replace("NAME", "robot").split()
+    assert cli.run([*typed, "--home", str(tmp_path)]) == 0
