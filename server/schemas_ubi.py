@@ -18,9 +18,10 @@ class Rejected(Answer):
 class UbiAnswer(Answer):
     """All that is `recorded` is durable."""
 
+    query_id: str | None = Field(description="of a body with one query: its own, or the one that it was given")
     recorded: int
     duplicates: int = Field(description="records that had been sent before")
-    ignored: int = Field(description="events of actions that are no clicks")
+    ignored: int = Field(description="events that are no clicks on a document of a query")
     rejected: int
     errors: list[Rejected] = Field(description="the first hundred rejected ones")
-    notes: list[str] = Field(description="from which number the ordinals of the applications count")
+    notes: list[str] = Field(description="from which number the ordinals of the applications count, and what was left aside")

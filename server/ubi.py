@@ -1,9 +1,12 @@
 """OpenSearch's User Behavior Insights (UBI) 1.3, taken in as it is sent: queries become impressions, clicks events.
 
-A query is recorded with the documents that it says it showed (`query_response_hit_ids`); that is its one page. Clicks
-join it by `query_id`. Other actions, `impression` among them, are counted and not kept: what was shown is known from
-the query. Sent again, a record is the same record. The standard leaves open whether ordinals count from 0 or from 1:
-that is found out for each application from all that it has sent, and said in the answer.
+A query is recorded with the documents that it says it showed (`query_response_hit_ids`); that is its one page. It gets
+a `query_id` where it has none. Clicks join it by that. Other actions, `impression` among them, and clicks that name no
+query or no document are counted and not kept: what was shown is known from the query. Sent again, a record is the same
+record. The standard leaves open whether ordinals count from 0 or from 1: that is found out for each application from
+all that it has sent, and said in the answer.
+
+https://github.com/o19s/ubi/tree/main/schema/1.3.0
 """
 
 from __future__ import annotations
@@ -11,13 +14,14 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 import numpy as np
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from index.errors import ClickwiseError, ConflictError, InputError, NotFoundError
 from index.types import Ranking
@@ -34,6 +38,8 @@ from server.store import Page, Round, Store, StoredQuery
 from server.store.store import Asked
 
 MOST_TOLD: Final = 100
+_Known = Annotated[ShortText | None, BeforeValidator(lambda value: None if value == "" else value)]
+"""An id or a name; UBI lets those that are not known be empty."""
 
 
 class _Record(Body):
@@ -44,11 +50,11 @@ class _Record(Body):
 
 class _Query(_Record):
     user_query: Text
-    query_id: ShortText
-    application: ShortText | None = None
-    client_id: ShortText | None = None
-    session_id: ShortText | None = None
-    user_id: ShortText | None = None
+    query_id: _Known = None
+    application: _Known = None
+    client_id: _Known = None
+    session_id: _Known = None
+    user_id: _Known = None
     query_response_hit_ids: Annotated[list[DocumentId | int], Field(max_length=10_000)] = Field(default=[])
     query_attributes: dict[str, Any] = Field(default={})
 
@@ -69,7 +75,7 @@ class _Attributes(_Record):
 
 class _Event(_Record):
     query_id: ShortText
-    application: ShortText | None = None
+    application: _Known = None
     event_attributes: _Attributes
 
 
@@ -97,12 +103,14 @@ class Ubi:
         for (number, _), outcome in zip(asked, self._store.add_queries([one for _, one in asked]), strict=True):
             with counting.record(number):
                 counting.add(_of(outcome))
-        return counting.answer()
+        ids = [query.id for _, (query, _, _) in asked]
+        return counting.answer(query_id=ids[0] if len(ids) == 1 else None)
 
     def events(self, body: bytes) -> UbiAnswer:
         """Record events, those of a body together. Errors: as `queries`."""
         counting, events = _Counting(), list[tuple[int, Event]]()
         clicks: list[tuple[int, Any, _Event]] = []
+        elsewhere = 0
         for number, record in records(body):
             if isinstance(record, dict) and record.get("action_name") not in (None, *CLICKS):
                 counting.ignored += 1
@@ -110,6 +118,9 @@ class Ubi:
             with counting.record(number):
                 if not isinstance(record, dict) or record.get("action_name") is None:
                     raise InputError("There is no `action_name`.", "")
+                if not _on_a_hit(record):
+                    elsewhere += 1
+                    continue
                 click = _EVENT.validate_python(record)
                 clicks.append((number, record, click))
                 self._see(click)
@@ -121,7 +132,9 @@ class Ubi:
             with counting.record(number):
                 _, duplicate = _of(outcome)
                 counting.add(not duplicate)
-        return counting.answer(self._notes({click.application or "" for _, _, click in clicks}))
+        counting.ignored += elsewhere
+        notes = self._notes({click.application or "" for _, _, click in clicks})
+        return counting.answer(notes + ([_ELSEWHERE.format(elsewhere)] if elsewhere else []))
 
     def _asked(self, asked: _Query) -> Asked:
         """The query with what it showed, as the store keeps them."""
@@ -137,7 +150,7 @@ class Ubi:
         )
         session = asked.session_id or _text(told.get("session_id")) or None
         page = Page(0, tuple(hits), session, asked.user_id, client_id=asked.client_id)
-        return StoredQuery(asked.query_id, name, asked.user_query), made, page
+        return StoredQuery(asked.query_id or uuid.uuid4().hex, name, asked.user_query), made, page
 
     def _index_of(self, asked: _Query) -> str | None:
         """The index that the query's attributes name, or its application where an index is called so."""
@@ -221,10 +234,11 @@ class _Counting:
         except (InputError, NotFoundError, ConflictError) as error:
             self.reject(number, error.field, error.message)
 
-    def answer(self, notes: Sequence[str] = ()) -> UbiAnswer:
+    def answer(self, notes: Sequence[str] = (), query_id: str | None = None) -> UbiAnswer:
         if self.rejected and not (self.recorded or self.duplicates or self.ignored):
             raise BulkError([(one.record, one.field, one.detail.rstrip(".")) for one in self.told], self.rejected)
         return UbiAnswer(
+            query_id=query_id,
             recorded=self.recorded,
             duplicates=self.duplicates,
             ignored=self.ignored,
@@ -257,6 +271,18 @@ def records(body: bytes) -> Iterator[Numbered]:
     for number, record in enumerate(found, 1):
         if not (isinstance(record, dict) and len(record) == 1 and not BULK.isdisjoint(record)):
             yield number, record
+
+
+_ELSEWHERE: Final = "Clicks without query_id or event_attributes.object.object_id, which teach nothing: {}."
+
+
+def _on_a_hit(record: Mapping[str, Any]) -> bool:
+    """Whether a click names what it was made on, and the query that showed it. UBI asks for neither: there are clicks
+    on other parts of a page, and on pages that no query led to."""
+    about = record.get("event_attributes")
+    if record.get("query_id") in (None, "") or about is None:
+        return False
+    return not isinstance(about, dict) or about.get("object") is not None  # what is malformed is for the schema to say
 
 
 def _of(outcome: T | ClickwiseError) -> T:

@@ -106,7 +106,7 @@ def test_what_cannot_be_used_is_counted_and_named(own_client: TestClient) -> Non
         click(query_id="never sent"),
         click(action_name="impression"),
         click("no such document"),
-        {"query_id": "q1", "action_name": "click"},
+        click(event_attributes="none"),
         "no object",
         click(event_attributes={"object": {"object_id": "coffee-00"}, "position": {"ordinal": -1}}),
     )
@@ -119,6 +119,30 @@ def test_what_cannot_be_used_is_counted_and_named(own_client: TestClient) -> Non
         (2, None),
         (4, None),
     ]
+
+
+def test_a_query_needs_no_more_than_the_standard_asks(own_client: TestClient, own: Service) -> None:
+    """`user_query` alone is required, people who are not known may be empty, and the answer has a `query_id`."""
+    answer = post(own_client, "/ubi/queries", {"user_query": "espresso", "user_id": "", "client_id": None})
+    assert (answer["recorded"], answer["rejected"]) == (1, 0)
+    assert own.store.query(answer["query_id"]).text == "espresso"
+    told = click("coffee-05", query_id=answer["query_id"], application="", user_id="")
+    assert post(own_client, "/ubi/events", told)["recorded"] == 1
+    assert post(own_client, "/ubi/queries", query("q1"))["query_id"] == "q1"
+    assert post(own_client, "/ubi/queries", {"user_query": "a"}, {"user_query": "b"})["query_id"] is None
+
+
+def test_clicks_on_no_hit_are_left_aside_and_said(own_client: TestClient) -> None:
+    """The standard asks an event for `action_name` and `timestamp` alone."""
+    post(own_client, "/ubi/queries", query())
+    spot = {"position": {"xy": {"x": 10.5, "y": 20}}}
+    bare = {"action_name": "click", "timestamp": "2018-11-13T20:20:39Z"}
+    said = "Clicks without query_id or event_attributes.object.object_id, which teach nothing: {}."
+    answer = post(own_client, "/ubi/events", bare)
+    assert (answer["ignored"], answer["rejected"], answer["notes"]) == (1, 0, [said.format(1)])
+    answer = post(own_client, "/ubi/events", click(event_attributes=spot), click(query_id=""), bare, click())
+    assert (answer["recorded"], answer["ignored"], answer["rejected"]) == (1, 3, 0)
+    assert said.format(3) in answer["notes"]
 
 
 def test_half_characters_in_what_is_noted_besides_harm_nothing(own_client: TestClient, own: Service) -> None:
