@@ -4,6 +4,7 @@ import * as address from "./address.js";
 import { chooseBeside, chooseIndex, choosePipeline, chosen, loadChoices } from "./choices.js";
 import { read } from "./opening.js";
 import { beside, filter, form, now, reader, session } from "./parts.js";
+import { usual } from "./session.js";
 import { draw, showFilter } from "./view.js";
 
 /** Do what the address says: rank where it asks for another ranking, open or close the reader. */
@@ -39,9 +40,11 @@ function rank(wanted, queryId) {
   const feedback = address.brought(); // by a shared link; from here on the query itself knows it
   if (feedback.length) address.replace(wanted);
   now.asked = wanted;
-  // By name also where these are the defaults: with an earlier query's id, no name means the pipeline used last.
-  const { index, pipeline } = chosen;
-  const ranking = atHand ? session.rerank(pipeline) : session.search({ ...wanted, index, pipeline, feedback }, queryId);
+  // A new question names no pipeline where none is chosen, so that it may take part in an experiment. With an earlier
+  // query's id no name would mean the pipeline used last.
+  const again = wanted.pipeline || usual(queryId, chosen.pipeline);
+  const asked = { ...wanted, index: chosen.index, feedback };
+  const ranking = atHand ? session.rerank(again) : session.search(asked, queryId, again);
   if (!compared) ranking.then(() => now.asked === wanted && compare(wanted));
 }
 

@@ -32,10 +32,17 @@ const kept = {
     sessionStorage.setItem(`trail ${id}`, JSON.stringify(trail.map((one) => ({ ...one, marks: [...one.marks] })))),
 };
 
+/**
+ * What ranks the query of this id where its reader has chosen no pipeline: the one that the server chose when it was
+ * new, which may be this session's part in an experiment; else `standard`.
+ */
+export const usual = (id, standard) => kept.read(id).find((one) => one.usual)?.pipeline ?? standard;
+
 export class Session {
   #changed;
   #past = []; // the marks before each act of the reader, for undo
   #told = []; // clicks made in another list, for the next round
+  #open = false; // whether the server was to choose the pipeline
   #query = null; // identity of the query at hand: what an older one still sends home is dropped
   #running = new AbortController(); // the ranking under way; a newer one makes it worthless
   #posts = Promise.resolve(); // feedback on its way, in the order in which it was given
@@ -81,11 +88,15 @@ export class Session {
     return this.#past.length > 0;
   }
 
-  /** Rank anew. With the id of the same question's earlier query its feedback counts, if the server still knows it. */
-  async search({ q, index, pipeline, filter, feedback = [] }, queryId = null) {
+  /**
+   * Rank anew; without a pipeline the server chooses. With the id of the same question's earlier query its feedback
+   * counts, if the server still knows it, and `again` is what ranks it.
+   */
+  async search({ q, index, pipeline, filter, feedback = [] }, queryId = null, again = pipeline) {
     this.reset();
+    this.#open = !pipeline;
     const fresh = { query: q, index, pipeline, filter, feedback };
-    const resumed = { query_id: queryId, pipeline };
+    const resumed = { query_id: queryId, pipeline: again };
     await this.#run("search", async (ask) => {
       if (!queryId) return ask(fresh);
       return ask(resumed).catch((problem) => (problem.status === 404 ? ask(fresh) : Promise.reject(problem)));
@@ -218,7 +229,7 @@ export class Session {
   /** Add a round to the trail. */
   #remark(what, { query_id: id, round, pipeline }) {
     if (what === "search") this.trail = round > 1 ? kept.read(id) : [];
-    this.trail.push({ round, pipeline, marks: new Map(this.marks) });
+    this.trail.push({ round, pipeline, marks: new Map(this.marks), usual: round === 1 && this.#open });
     kept.write(id, this.trail);
   }
 

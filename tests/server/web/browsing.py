@@ -62,9 +62,9 @@ stages = [
 
 
 @contextmanager
-def serving(home: Path, runs: Path | None = None) -> Iterator[str]:
+def serving(home: Path, runs: Path | None = None, **more: Any) -> Iterator[str]:
     """The address of the real application, with one small index and the runs of a folder, on a free port of this
-    machine."""
+    machine. `more` are settings."""
     encoder = HashingEncoder()
     build_index(home / "pets", corpus(), encoder=encoder)
     (home / "clickwise.toml").write_text(PIPELINES, encoding="utf-8")
@@ -76,7 +76,7 @@ def serving(home: Path, runs: Path | None = None) -> Iterator[str]:
         return Service(catalog, store, settings)
 
     warm = threading.Event()
-    settings = Settings(home=home, indexes={"pets": home / "pets"}, evaluations=runs)
+    settings = Settings(home=home, indexes={"pets": home / "pets"}, evaluations=runs, **more)
     evaluations = Browser(settings.evaluations_folder)
     app = create_app(settings, open_service=open_service, on_warm=lambda _: warm.set(), evaluations=evaluations)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.server.web.browsing import Opener, faults, fits, hit, ids, mark, reranked
+from tests.server.web.browsing import Opener, faults, fits, hit, ids, mark, reranked, serving
 
 pytestmark = pytest.mark.browser
 
@@ -129,6 +130,30 @@ def test_what_was_said_beside_and_did_not_arrive_goes_along_with_the_next_round(
     told = [body["feedback"] for body in watch.sent("/v1/search") if body.get("feedback")]
     assert [[line["document"] for line in lines] for lines in told] == [[opened], [opened]]
     watch.expected(page, "503", 1)
+
+
+def test_searches_take_part_in_experiments_and_stay_on_their_side(browser: Browser, tmp_path: Path) -> None:
+    """A page that has chosen no ranking leaves it to the server; a choice is kept to."""
+    ranking = "#about dl"
+    with serving(tmp_path, split="smoothed:bm25-qe", split_share=1.0) as url:
+        page = browser.new_context().new_page()
+        page.goto(f"{url}/?q=python")
+        expect(page.locator(ranking)).to_contain_text("bm25-qe")
+        mark(page, ids(page)[5], "relevant")
+        page.reload()
+        expect(page.locator("#marks .mark")).to_have_count(1)
+        expect(page.locator(ranking)).to_contain_text("bm25-qe")
+        with reranked(page):
+            page.get_by_label("Ranking", exact=True).select_option(label="knn")
+        expect(page.locator(ranking)).to_contain_text("knn")
+        with reranked(page):
+            page.go_back()
+        expect(page.locator(ranking)).to_contain_text("bm25-qe")
+        page.goto(f"{url}/?q=python&pipeline=knn")
+        expect(page.locator(ranking)).to_contain_text("knn")
+        counted = page.request.get(f"{url}/v1/experiments").json()["experiments"]
+        assert [[arm["pages"] for arm in one["arms"]] for one in counted] == [[0, 1]]
+        page.context.close()
 
 
 def test_a_key_is_asked_for_where_the_server_wants_one(visit: Opener) -> None:
