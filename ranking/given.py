@@ -7,8 +7,9 @@ vectors or texts work on them, those that search words do not.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from index.index import View
 
 
+_PIECE: Final = 32
+"""Texts that are embedded between two looks at the clock."""
+
+
 def vector_cache(megabytes: int = 64) -> BytesCache[bytes, Vectors]:
     """Room for the vectors of texts that are sent again, as they are after a click."""
     return BytesCache(megabytes * 1_000_000, lambda vector: int(vector.nbytes))
@@ -39,18 +44,32 @@ def rank_texts(
     *,
     feedback: Feedback = NO_FEEDBACK,
     vectors: BytesCache[bytes, Vectors] | None = None,
+    before: Sequence[Ranker] = (),
+    deadline: float | None = None,
 ) -> tuple[Ranking, Context]:
     """The candidates in the ranker's order, and the context, which knows what was cut short.
 
     `texts` holds the text of every candidate and of every document with feedback, by ids of the caller's choosing.
     Every candidate is in the answer; a query that says nothing and has no feedback leaves them as they came.
+
+    `deadline` is a time of `time.perf_counter`. What the rankers of `before` say, one after the other, stands where it
+    is over before the ranker has answered. Texts that were not embedded in time are like no other text, until they are
+    sent again. The context is degraded then.
     """
-    given = _Vectors(texts, encoder, vectors if vectors is not None else vector_cache())
+    first = {doc: texts[doc] for doc in feedback.ids if doc in texts}  # the more is known of these, the better
+    given = _Vectors({**first, **texts}, encoder, vectors if vectors is not None else vector_cache(), deadline)
     # A view of an index as far as rankers of candidates read it: the words that it knows, its texts and its vectors.
     view = cast("View", _View(_Texts(texts), given))
-    context = Context(view, encoder.encode, lambda: encoder)
-    asked = Ranking(candidates, -np.arange(1.0, len(candidates) + 1.0))
-    return ranker.rank([Request(Query("", query), feedback, asked)], context)[0], context
+    context = Context(view, encoder.encode, lambda: encoder, deadline)
+    ranking = Ranking(candidates, -np.arange(1.0, len(candidates) + 1.0))
+    for place, one in enumerate((*before, ranker)):
+        if place and context.late:
+            context.degrade("deadline")
+            break
+        ranking = one.rank([Request(Query("", query), feedback, ranking)], context)[0]
+    if given.late:
+        context.degrade("deadline")
+    return ranking, context
 
 
 class _View:
@@ -81,10 +100,14 @@ class _Texts:
 
 
 class _Vectors:
-    """The texts' vectors, computed when a ranker first asks for them."""
+    """The texts' vectors, computed when a ranker first asks for them; `late` says whether there was no time for all."""
 
-    def __init__(self, texts: Mapping[str, str], encoder: Encoder, known: BytesCache[bytes, Vectors]) -> None:
-        self._texts, self._encoder, self._known = texts, encoder, known
+    late = False
+
+    def __init__(
+        self, texts: Mapping[str, str], encoder: Encoder, known: BytesCache[bytes, Vectors], deadline: float | None
+    ) -> None:
+        self._texts, self._encoder, self._known, self._deadline = texts, encoder, known, deadline
         self._rows: dict[str, Vectors] | None = None
         self.dimension = encoder.dimension
         self.learned = Learned()
@@ -107,10 +130,15 @@ class _Vectors:
         keys = {doc: self._key(text) for doc, text in self._texts.items()}
         found = {doc: vector for doc, key in keys.items() if (vector := self._known.get(key)) is not None}
         missing = [doc for doc in self._texts if doc not in found]
-        if missing:
-            readable = [self._texts[doc].encode("utf-8", "replace").decode() for doc in missing]
+        piece = len(missing) if self._deadline is None else _PIECE
+        for begin in range(0, len(missing), max(1, piece)):
+            if self._deadline is not None and time.perf_counter() >= self._deadline:
+                self.late = True
+                break
+            some = missing[begin : begin + piece]
+            readable = [self._texts[doc].encode("utf-8", "replace").decode() for doc in some]
             rows: npt.NDArray[np.float32] = self._encoder.encode(readable)
-            for doc, row in zip(missing, rows, strict=True):
+            for doc, row in zip(some, rows, strict=True):
                 found[doc] = row.copy()
                 self._known.put(keys[doc], found[doc])
         return found

@@ -163,6 +163,10 @@ class Door:
             working.cancel()
             leaving.cancel()
 
+    def degraded(self, reason: str) -> None:
+        """An answer that is not a search's is less than promised."""
+        self._house.watch.metrics.degraded(reason)
+
     async def run(self, work: Callable[[], None]) -> None:
         """Work that answers nothing yet."""
         await self._house.workers.run(work)

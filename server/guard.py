@@ -156,8 +156,9 @@ def check_open_door(settings: Settings, some_key: Callable[[], bool]) -> None:
     if settings.auth == "auto" and settings.authenticates and not some_key():
         raise ConflictError(
             f"The service would listen on {settings.host}, not only on this machine, and there is no API key.",
-            "Make one with 'clickwise keys create NAME --scope admin' (and the --home, --config or --store-url that were "
-            'given here), or listen on 127.0.0.1, or say auth = "off" where everybody who reaches it may do everything.',
+            "Make one with 'clickwise keys create NAME --scope admin' (and the --home, --config or --store-url "
+            'that were given here), or listen on 127.0.0.1, or say auth = "off" where everybody who reaches it may do '
+            "everything.",
         )
 
 

@@ -74,9 +74,7 @@ def revoke(
 
 
 @contextmanager
-def _keys(
-    home: Path | None, config: Path | None, store_url: str | None, *, missing_ok: bool = False
-) -> Iterator[Keys]:
+def _keys(home: Path | None, config: Path | None, store_url: str | None, *, missing_ok: bool = False) -> Iterator[Keys]:
     """The keys of the store that the service of these settings uses; with `missing_ok` it is made where it is missing:
     the first key may be there before the service."""
     from contextlib import closing

@@ -91,6 +91,10 @@ class Metrics:
         """A request had to wait for a thread."""
         self._waited.observe(seconds)
 
+    def degraded(self, reason: str) -> None:
+        """An answer was less than promised."""
+        self._degraded.labels(reason).inc()
+
     def gave(self, answer: object) -> None:
         """What an answer tells by itself."""
         if isinstance(answer, SearchAnswer):
@@ -109,7 +113,7 @@ class Metrics:
             if stage != "total":
                 self._stages.labels(stage).observe(ms / 1000)
         if answer.degraded:
-            self._degraded.labels(answer.degraded).inc()
+            self.degraded(answer.degraded)
 
     def exposition(self) -> tuple[bytes, str]:
         """All of it in Prometheus' text format, with its content type."""

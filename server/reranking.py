@@ -19,6 +19,7 @@ from ranking.knn import Knn
 from ranking.pipeline import with_model
 from ranking.probe import Probe
 from server.catalog import Catalog
+from server.patience import Patience
 from server.releases import Releases
 from server.schemas_rerank import TextFeedback
 from server.search import about
@@ -33,10 +34,14 @@ UNNAMED: Final = frozenset({"", "default", "default/not-specified"})
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A ranker of texts, and what its scores say as a number in [0, 1] (`adapted` tells whether there was feedback)."""
+    """A ranker of texts, and what its scores say as a number in [0, 1] (`adapted` tells whether there was feedback).
+
+    `before` are cheaper rankers with scores of the same kind, whose answer stands where time is short.
+    """
 
     ranker: Ranker
     relevance: Callable[[FloatArray, bool], FloatArray]
+    before: tuple[Ranker, ...] = ()
 
 
 def _odds(scores: FloatArray, adapted: bool) -> FloatArray:
@@ -52,20 +57,22 @@ def _cosine(scores: FloatArray, adapted: bool) -> FloatArray:
 MODELS: Final[Mapping[str, Model]] = {
     "probe": Model(Probe(), _odds),
     "knn": Model(Knn(aggregation="mean"), _cosine),
-    "cross-encoder": Model(CrossEncoderRanker(depth=1000), _odds),
+    "cross-encoder": Model(CrossEncoderRanker(depth=1000), _odds, before=(Probe(),)),
 }
 """By name. The probe is the default: it adapts best for its price, which is that of embedding the texts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reranked:
-    """The texts' places in the request, best first, with their scores; `unread` texts were not read to their end."""
+    """The texts' places in the request, best first, with their scores; `unread` texts were not read to their end.
+    `degraded` says why the ranking is less than the model promises, None where it is not."""
 
     model: str
     order: Sequence[int]
     scores: Sequence[float]
     score_kind: str
     unread: int
+    degraded: str | None = None
 
 
 class Reranking:
@@ -87,8 +94,12 @@ class Reranking:
         *,
         model: str | None = None,
         raw_scores: bool = False,
+        patience: Patience | None = None,
     ) -> Reranked:
-        """Raises InputError for a model that is not there and for feedback on a text that was not sent."""
+        """Raises InputError for a model that is not there and for feedback on a text that was not sent; LateError where
+        the deadline is over at the beginning, and ClientDisconnect where nobody waits any more."""
+        if patience is not None:
+            patience.begin()
         name = DEFAULT if model is None or model in UNNAMED else model
         if name not in MODELS:
             with about("model"):
@@ -105,10 +116,14 @@ class Reranking:
             self._encoder(serving.catalog),
             feedback=feedback,
             vectors=self._vectors,
+            before=MODELS[name].before,
+            deadline=patience.ranking_ends if patience else None,
         )
         scores = ranking.scores if raw_scores else MODELS[name].relevance(ranking.scores, bool(len(feedback)))
         kind = "raw" if raw_scores else "probability"
-        return Reranked(name, [int(doc) for doc in ranking.ids], scores.tolist(), kind, context.truncated)
+        return Reranked(
+            name, [int(doc) for doc in ranking.ids], scores.tolist(), kind, context.truncated, context.degraded
+        )
 
     def encoder(self) -> Encoder:
         """The encoder of the first index that has one, at the generation that serves everybody, so that it is in memory

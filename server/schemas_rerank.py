@@ -65,7 +65,14 @@ TOP: Final[Any] = Field(
     description="the best so many; all where left out or more than there are",
 )
 _NAMED: Final = "which reranker: probe (the default), knn or cross-encoder"
+_DEADLINE: Final = (
+    "our extension: answer within so many milliseconds, by a cheaper ranking (`degraded`: deadline) if need be; the "
+    "setting max_deadline_ms bounds it"
+)
 _FEEDBACK: Final = "our extension: what the searcher said about some texts; the ranking adapts to it"
+
+
+_LESS: Final = "why the ranking is less than the model promises; not there where it is not"
 
 
 class _Rerank(Body):
@@ -75,6 +82,7 @@ class _Rerank(Body):
     feedback: Annotated[list[TextFeedback], Field(max_length=1000)] = Field(default=[], description=_FEEDBACK)
     raw_scores: bool = Field(default=False, description="the model's own scores in place of some in [0, 1]")
     model: Text | None = Field(default=None, description=_NAMED)
+    deadline_ms: int | None = Field(default=None, ge=1, le=3_600_000, description=_DEADLINE)
 
 
 class RerankRequest(_Rerank):
@@ -170,6 +178,7 @@ class JinaAnswer(Answer):
     object: str = "list"
     model: str
     score_kind: str
+    degraded: str | None = Field(default=None, description=_LESS)
     usage: Usage
     results: list[JinaResult]
 
@@ -186,6 +195,7 @@ class InfinityAnswer(Answer):
     model: str
     created: int
     score_kind: str
+    degraded: str | None = Field(default=None, description=_LESS)
     usage: Usage
     results: list[InfinityResult]
 

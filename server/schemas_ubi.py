@@ -24,4 +24,4 @@ class UbiAnswer(Answer):
     ignored: int = Field(description="events that are no clicks on a document of a query")
     rejected: int
     errors: list[Rejected] = Field(description="the first hundred rejected ones")
-    notes: list[str] = Field(description="from which number the ordinals of the applications count, and what was left aside")
+    notes: list[str] = Field(description="from which number ordinals count, and what was left aside")

@@ -57,6 +57,7 @@ class RerankOptions(TypedDict, total=False):
     return_documents: bool
     raw_scores: bool
     feedback: Sequence[Mapping[str, Any]]
+    deadline_ms: int
 
 
 class DocumentOptions(TypedDict, total=False):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from fastapi import APIRouter
 from pydantic import BaseModel
@@ -36,6 +36,8 @@ from server.schemas_rerank import (
 )
 
 router = APIRouter(tags=["rerank"], route_class=Guarded)
+DEGRADED: Final = "X-Degraded"
+"""The header that says why a ranking is less than its model promises."""
 Ask = TypeVar("Ask", RerankRequest, EitherRequest)
 
 
@@ -64,14 +66,21 @@ async def info(door: TheDoor) -> Response:
 
 
 async def _answer(door: Door, ask: Ask, written: Callable[[Ask, Reranked], BaseModel]) -> Response:
-    def work() -> BaseModel:
-        reranking = door.service.reranking
-        return written(
-            ask,
-            reranking.rerank(ask.query, _texts(ask), ask.feedback, model=ask.model, raw_scores=ask.raw_scores),
-        )
+    patience, less = door.patience(ask.deadline_ms), list[str]()
 
-    return await door.answer(work, exclude_none=True)
+    def work() -> BaseModel:
+        done = door.service.reranking.rerank(
+            ask.query, _texts(ask), ask.feedback, model=ask.model, raw_scores=ask.raw_scores, patience=patience
+        )
+        if done.degraded:
+            less.append(done.degraded)
+        return written(ask, done)
+
+    response = await door.answer(work, patience=patience, exclude_none=True)
+    if less:  # in a header, as a bare list of ranks has no room for it
+        response.headers[DEGRADED] = less[0]
+        door.degraded(less[0])
+    return response
 
 
 def _texts(ask: RerankRequest | EitherRequest) -> list[str]:
@@ -98,7 +107,12 @@ def _jina(ask: RerankRequest, done: Reranked) -> JinaAnswer:
 
     results = [JinaResult(index=at, relevance_score=score, document=document(at)) for at, score in _best(ask, done)]
     return JinaAnswer(
-        id=str(uuid.uuid4()), model=done.model, score_kind=done.score_kind, usage=_usage(ask), results=results
+        id=str(uuid.uuid4()),
+        model=done.model,
+        score_kind=done.score_kind,
+        degraded=done.degraded,
+        usage=_usage(ask),
+        results=results,
     )
 
 
@@ -119,6 +133,7 @@ def _infinity(ask: EitherRequest, done: Reranked) -> InfinityAnswer:
         model=done.model,
         created=int(time.time()),
         score_kind=done.score_kind,
+        degraded=done.degraded,
         usage=_usage(ask),
         results=results,
     )
@@ -130,8 +145,11 @@ def _usage(ask: RerankRequest | EitherRequest) -> Usage:
 
 
 def _meta(done: Reranked) -> dict[str, object]:
-    warnings = [f"Of {done.unread} documents only the beginning was read."] if done.unread else []
+    warnings = [f"This ranking is simpler than asked for ({done.degraded})."] if done.degraded else []
+    warnings += [f"Of {done.unread} documents only the beginning was read."] if done.unread else []
     meta: dict[str, object] = {"api_version": {"version": "2"}, "score_kind": done.score_kind}
+    if done.degraded:
+        meta["degraded"] = done.degraded
     return {**meta, "warnings": warnings} if warnings else meta
 
 

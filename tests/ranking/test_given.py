@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -72,3 +75,63 @@ def test_every_text_comes_back_once(texts: list[str], query: str) -> None:
     assert np.all(np.diff(ranking.scores) <= 0)
     if not query.split():
         assert list(ranking.ids) == list(sent)
+
+
+class TicksWithEveryCall(HashingEncoder):
+    """Its clock goes on by a second with every call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: list[str] = []
+
+    def encode(self, texts: Sequence[str], **more: Any) -> npt.NDArray[np.float32]:
+        self.read += texts
+        return super().encode(texts, **more)
+
+    def now(self) -> float:
+        return float(self.calls)
+
+
+def test_what_was_embedded_in_time_is_ranked_and_the_rest_goes_on_when_it_is_sent_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encoder, cache = TicksWithEveryCall(), vector_cache()
+    monkeypatch.setattr("ranking.given.time.perf_counter", encoder.now)
+    texts = {f"{number:03}": f"text {number}" for number in range(100)} | {"100": "espresso beans"}
+    feedback = Feedback.judged(["100"])
+
+    def ranked(deadline: float | None) -> tuple[Ranking, Context]:
+        return rank_texts(
+            Probe(), "espresso", texts, list(texts), encoder, feedback=feedback, vectors=cache, deadline=deadline
+        )
+
+    ranking, context = ranked(2.0)
+    assert context.degraded == "deadline"
+    assert sorted(ranking.ids) == list(texts)
+    assert ranking.ids[0] == "100"  # what there is feedback on comes first
+    assert len(set(encoder.read) & set(texts.values())) == 32
+    encoder.read.clear()
+    again, context = ranked(None)
+    assert context.degraded is None
+    assert len(set(encoder.read) & set(texts.values())) == 101 - 32
+    assert again == rank_texts(Probe(), "espresso", texts, list(texts), encoder, feedback=feedback)[0]
+
+
+def test_the_cheaper_ranking_stands_where_time_is_over() -> None:
+    class Last(Knn):
+        def rank(self, requests: Sequence[Request], context: Context) -> list[Ranking]:
+            return [Ranking.of(["d", "c", "b", "a"], [4.0, 3.0, 2.0, 1.0])]
+
+    class TakesAllTheTime(Probe):
+        def rank(self, requests: Sequence[Request], context: Context) -> list[Ranking]:
+            context.deadline = 0.0
+            return super().rank(requests, context)
+
+    def ranked(*before: Ranker) -> tuple[list[str], str | None]:
+        ranking, context = rank_texts(Last(), "espresso", TEXTS, list(TEXTS), HashingEncoder(), before=before)
+        return list(ranking.ids), context.degraded
+
+    cheap, _ = rank_texts(Probe(), "espresso", TEXTS, list(TEXTS), HashingEncoder())
+    assert ranked() == (["d", "c", "b", "a"], None)
+    assert ranked(Probe()) == (["d", "c", "b", "a"], None)
+    assert ranked(TakesAllTheTime()) == (list(cheap.ids), "deadline")

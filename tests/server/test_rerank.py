@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import cohere
 import httpx
 import pytest
+from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient
 
 from index.build import BuildOptions, build_index
@@ -17,6 +19,7 @@ from index.index import Index
 from index.types import Document
 from ranking.learning.engine import Engine
 from ranking.learning.engines import use
+from server.patience import LateError, Patience
 from server.service import Service
 from tests.fakes import HashingEncoder
 from tests.ranking.learning.tiny import tiny_model, write_tiny
@@ -180,6 +183,52 @@ def test_the_cross_encoder_is_the_one_that_was_activated(
     assert all(one in (was, new) for one, was, new in zip(tried, before, after, strict=True))
     assert tried not in (before, after)
     assert scores() == tried
+
+
+def test_where_time_is_short_the_cheaper_ranking_is_given_and_said(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The probe's ranking and scores stand in for the cross-encoder's, in every dialect."""
+    for tokens in (128, 256):
+        use("clickwise-minilm", Engine(tiny_model(seed=1)), tokens)
+    body = {"query": QUERY, "documents": DOCUMENTS, "model": "cross-encoder"}
+
+    def scores(path: str, **change: Any) -> Any:
+        sent = {name: value for name, value in {**body, **change}.items() if value is not None}
+        return client.post(path, json={**sent, "feedback": [{"index": 3}]})
+
+    assert "X-Degraded" not in scores("/v2/rerank").headers
+    assert "degraded" not in scores("/v1/rerank").json()
+    cheap = scores("/v1/rerank", model="probe").json()["results"]
+
+    def late(*_: Any, **__: Any) -> Any:
+        raise TimeoutError
+
+    monkeypatch.setattr(Engine, "states", late)
+    for path in ("/v1/rerank", "/rerank", "/v2/rerank"):
+        answer = scores(path)
+        told = answer.json()
+        assert (answer.headers["X-Degraded"], told["results"]) == ("deadline", cheap)
+        assert told.get("degraded") == "deadline" or path == "/v2/rerank"
+    assert told["meta"]["degraded"] == "deadline"
+    assert told["meta"]["warnings"] == ["This ranking is simpler than asked for (deadline)."]
+    answer = scores("/rerank", documents=None, texts=DOCUMENTS)
+    assert answer.headers["X-Degraded"] == "deadline"
+    assert [line["index"] for line in answer.json()] == [line["index"] for line in cheap]
+    assert 'clickwise_degraded_total{reason="deadline"}' in client.get("/metrics").text
+
+
+def test_it_has_a_deadline_and_is_not_begun_after_it(service: Service, client: TestClient) -> None:
+    over = Patience(arrived=time.perf_counter() - 2, seconds=1)
+    with pytest.raises(LateError):
+        service.reranking.rerank(QUERY, DOCUMENTS, patience=over)
+    gone = Patience.of(None, 1000)
+    gone.end()
+    with pytest.raises(ClientDisconnect):
+        service.reranking.rerank(QUERY, DOCUMENTS, patience=gone)
+    body = {"query": QUERY, "documents": DOCUMENTS, "deadline_ms": 60_000}
+    assert client.post("/v2/rerank", json=body).status_code == 200
+    problem(client.post("/v2/rerank", json={**body, "deadline_ms": 0}), 422, "invalid-input", "deadline_ms")
 
 
 def test_the_encoder_is_that_of_the_generation_that_serves(
