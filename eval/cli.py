@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from eval.log.cli import log
 from index.errors import InputError
+from index.interruption import goes_on
 from index.places import Locate, locate, name_for
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(log)
@@ -74,8 +72,10 @@ def run(
     folder = _folder(context)
     where = out or folder / "runs" / experiment.head.name
     check_free(where)  # before the work, which may take an hour
-    results = run_experiment(experiment, Store(cache or folder / "cache"), skip_missing=skip_missing)
-    fresh = write_results(results, where)
+    kept = cache or folder / "cache"
+    with goes_on(f"What is done is kept in {kept}, and the same command goes on."):
+        results = run_experiment(experiment, Store(kept), skip_missing=skip_missing)
+        fresh = write_results(results, where)
     summary = json.loads((where / "summary.json").read_text(encoding="utf-8"))
     if as_json:
         typer.echo(json.dumps({**summary, "run": str(where)}, ensure_ascii=False))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from index.errors import InputError
+from index.interruption import goes_on
 
 if TYPE_CHECKING:
     from ranking.clicks.ltr.choice import Chosen
@@ -135,22 +136,18 @@ def ltr(
     bias = None if propensities is None else bias_of(propensities, pages)
     matrix = judged.features.matrix
     chosen: Chosen[FeatureScorer] | None = None
-    try:
-        with Progress("Training epochs") as progress:
+    advice = "The same command goes on after the last epoch." if out else "With --out it could go on."
+    with goes_on(advice), Progress("Training epochs") as progress:
 
-            def step(_: object) -> None:
-                progress.advance()
+        def step(_: object) -> None:
+            progress.advance()
 
-            if objective == "auto":
-                chosen = choose(matrix, pages, recipe, traffic, bias, home=out, on_epoch=step)
-                fitted, use = [chosen.naive, chosen.debiased], chosen.fitted
-            else:
-                use = fit(matrix, pages, recipe, bias, home=None if out is None else out / objective, on_epoch=step)
-                fitted = [use]
-    except KeyboardInterrupt:
-        advice = "The same command goes on after the last epoch." if out else "With --out it could go on."
-        typer.echo(f"Interrupted. {advice}", err=True)
-        raise typer.Exit(130) from None
+        if objective == "auto":
+            chosen = choose(matrix, pages, recipe, traffic, bias, home=out, on_epoch=step)
+            fitted, use = [chosen.naive, chosen.debiased], chosen.fitted
+        else:
+            use = fit(matrix, pages, recipe, bias, home=None if out is None else out / objective, on_epoch=step)
+            fitted = [use]
     report = reported(fitted, use, chosen, objective, facts, _graded(fitted, tested))
     if out is not None:
         for each in fitted:

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from index.errors import InputError
+from index.interruption import goes_on
 
 if TYPE_CHECKING:
     from ranking.learning.meta import Name
     from ranking.learning.runs import Run
 
 app = typer.Typer(no_args_is_help=True)
+GOES_ON = "The same command goes on after the last step."
 
 
 class Method(StrEnum):
@@ -175,7 +177,8 @@ def cross_encoder(
         distillation=distillation,
         seed=seed,
     )
-    path = run(_run(context), method.value, recipe, partial(CrossEncoderLearner, recipe=recipe))
+    with goes_on(GOES_ON):
+        path = run(_run(context), method.value, recipe, partial(CrossEncoderLearner, recipe=recipe))
     typer.echo(str(path))
 
 
@@ -232,7 +235,8 @@ def meta(
         seed=seed,
     )
     name: Name | Any = algorithm.value
-    path = run(_run(context), algorithm.value, recipe, partial(learner_of, name, recipe=recipe))
+    with goes_on(GOES_ON):
+        path = run(_run(context), algorithm.value, recipe, partial(learner_of, name, recipe=recipe))
     typer.echo(str(path))
 
 

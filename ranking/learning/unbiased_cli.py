@@ -56,6 +56,7 @@ def clicks(
     """
     from index.errors import ConflictError
     from index.index import Index
+    from index.interruption import goes_on
     from index.places import locate
     from index.progress import Progress
     from ranking.clicks.ltr.choice import choose_scorer
@@ -86,23 +87,17 @@ def clicks(
         return TextScorer(ready.bert, ready.base, pairs, texts.prior, start)
 
     chosen = None
-    try:
-        with Progress("Training epochs") as progress:
+    with goes_on("The same command goes on after the last epoch."), Progress("Training epochs") as progress:
 
-            def step(_: object) -> None:
-                progress.advance()
+        def step(_: object) -> None:
+            progress.advance()
 
-            if auto:
-                chosen = choose_scorer(
-                    make, len(pairs), found.pages, recipe, found.traffic, bias, home=out, on_epoch=step
-                )
-                fitted, use = [chosen.naive, chosen.debiased], chosen.fitted
-            else:
-                use = fit_scorer(make, len(pairs), found.pages, recipe, bias, home=out / objective, on_epoch=step)
-                fitted = [use]
-    except KeyboardInterrupt:
-        typer.echo("Interrupted. The same command goes on after the last epoch.", err=True)
-        raise typer.Exit(130) from None
+        if auto:
+            chosen = choose_scorer(make, len(pairs), found.pages, recipe, found.traffic, bias, home=out, on_epoch=step)
+            fitted, use = [chosen.naive, chosen.debiased], chosen.fitted
+        else:
+            use = fit_scorer(make, len(pairs), found.pages, recipe, bias, home=out / objective, on_epoch=step)
+            fitted = [use]
     report = reported(fitted, use, chosen, objective, found.facts)
     save(use, report, how, ready, model, log)
     for each in fitted:

@@ -184,6 +184,19 @@ def test_an_output_in_the_way_is_noticed_before_the_work(
     assert (tmp_path / "mine.txt").read_text(encoding="utf-8") == "kept"
 
 
+def test_an_interruption_says_that_the_same_command_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*given: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("eval.experiment.run_experiment", interrupted)
+    where = ["--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
+    assert run(["eval", "run", "--collection", "small", "--ranker", "bm25", *where]) == 130
+    kept = f"What is done is kept in {tmp_path / 'cache'}, and the same command goes on."
+    assert capsys.readouterr() == ("", f"Interrupted. {kept}\n")
+
+
 def test_without_a_run_there_is_nothing_to_look_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     command = get_command(app)  # without the roof, which knows the configuration

@@ -122,7 +122,7 @@ def test_an_interruption_leaves_a_checkpoint_from_which_the_same_command_goes_on
 
     monkeypatch.setattr(CrossEncoderLearner, "loss", interrupted)
     command = ("cross-encoder", "tasks.parquet", "--out", "own", "--threads", 1, *SMALL)
-    call(*command, code=130)
+    assert "Interrupted. The same command goes on after the last step." in call(*command, code=130)[1]
     assert sorted(path.name for path in Path("own").iterdir()) == ["checkpoint.pt", "log.jsonl"]
     assert "checkpoint of another training" in call.error(*command, "--seed", 1)
     call(*command)
