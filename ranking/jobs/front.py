@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from index.interruption import goes_on
 from ranking.jobs.engine import Engine
 from ranking.jobs.job import Job, Report, Summary
 
@@ -27,13 +28,17 @@ def carry_out(job: Job, engine: Engine, *, overwrite: bool, as_json: bool) -> No
     rejected."""
     from ranking.jobs.running import TooManyRejects, run
 
+    advice = "What is done is kept, and the same command goes on."
     try:
-        with watching(job.kind) as watch:
+        with goes_on(advice), watching(job.kind) as watch:
             summary = run(job, engine, watch, overwrite=overwrite)
     except TooManyRejects as error:
         typer.echo(f"clickwise: {error}", err=True)
         raise typer.Exit(1) from None
-    typer.echo(json.dumps({**summary.as_dict(), "engine": engine.name}) if as_json else told(summary))
+    if as_json:
+        typer.echo(json.dumps({**summary.as_dict(), "engine": engine.name}))
+    else:
+        typer.echo("\n".join([*told(summary), *_first_reject(summary)]))
     if summary.rejected:
         raise typer.Exit(1)
 
@@ -59,8 +64,8 @@ def shown(report: Report) -> tuple[str, int, int | None]:
     return ", ".join(words), report.done, report.rows
 
 
-def told(summary: Summary) -> str:
-    """The summary as a person reads it."""
+def told(summary: Summary) -> list[str]:
+    """The summary as a person reads it, in lines."""
     new = summary.rows - summary.resumed
     lines = [f"{summary.output}: {summary.rows:,} rows in {summary.parts:,} parts."]
     if summary.resumed:
@@ -70,8 +75,21 @@ def told(summary: Summary) -> str:
     if degraded := summary.counts.get("degraded"):
         lines.append(f"{degraded:,} answers are less than they could be: a model's adaptation failed.")
     if summary.rejected:
-        lines.append(f"{summary.rejected:,} rejected: see _rejects.jsonl there.")
-    return "\n".join(lines)
+        lines.append(f"{summary.rejected:,} of the {summary.rows:,} rejected: see _rejects.jsonl there.")
+    return lines
+
+
+def _first_reject(summary: Summary) -> Iterator[str]:
+    """The first row that was rejected, in words."""
+    if summary.rejected:
+        from ranking.jobs.inputs import lines_of
+        from ranking.jobs.output import Output
+        from ranking.jobs.storage import Place
+
+        _, line = next(lines_of(Output(Place.at(summary.output)).rejects()))
+        reject = json.loads(line)
+        named = f" (query_id {reject['query_id']})" if reject.get("query_id") else ""
+        yield f"The first is row {reject['row']}{named}: {reject['reason']}: {reject['detail'].rstrip('.')}."
 
 
 def duration(seconds: float) -> str:

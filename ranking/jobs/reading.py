@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from index.errors import InputError
 from ranking.jobs.inputs import breaking_off, format_of, lines_of
 from ranking.jobs.job import Part
-from ranking.jobs.rows import ALIASES, FEEDBACK, ROWS, canonical, misspelt
+from ranking.jobs.rows import ALIASES, FEEDBACK, ROWS, canonical, misshapen, misspelt
 from ranking.jobs.storage import Place
 from ranking.jobs.told import Told
 
@@ -188,7 +188,7 @@ def _json_row(line: bytes) -> dict[str, Any]:
         values = json.loads(line.decode())
         if not isinstance(values, dict):
             return {"problem": "malformed: this is no JSON object"}
-        if wrong := misspelt(values):
+        if wrong := misspelt(values) or misshapen(values):
             return {"query_id": _named(values), "problem": f"malformed: {wrong}"}
         for other, ours in ALIASES.items():
             if ours not in values and other in values:
@@ -196,16 +196,20 @@ def _json_row(line: bytes) -> dict[str, Any]:
         for name in ("query_id", "query", "filter"):
             if values.get(name) is not None:
                 values[name] = str(values[name])
+        if values.get("documents"):
+            values["documents"] = [None if doc is None else str(doc) for doc in values["documents"]]
         return {name: values.get(name) for name in ROWS.names if name != "problem"}
     except UnicodeDecodeError as error:
         return {"problem": f"bad UTF-8: byte {error.start} of the line: {error.reason}"}
-    except ValueError as error:
-        return {"problem": f"malformed: {error}"}
+    except json.JSONDecodeError as error:
+        return {"problem": f"malformed: it is not JSON ({error.msg} at column {error.colno})"}
 
 
 def _named(values: Mapping[str, Any]) -> str | None:
-    name = values.get("query_id")
-    return None if name is None else str(name)
+    """The row's query_id, in characters that can be stored."""
+    names = ("query_id", *(other for other, ours in ALIASES.items() if ours == "query_id"))
+    name = next((values[name] for name in names if values.get(name) is not None), None)
+    return None if name is None else str(name).encode("utf-8", "replace").decode()
 
 
 def _table(rows: list[dict[str, Any]]) -> pa.Table:
@@ -216,7 +220,8 @@ def _table(rows: list[dict[str, Any]]) -> pa.Table:
         if len(rows) > 1:
             return pa.concat_tables([_table([row]) for row in rows])
         bad = "bad UTF-8: a text holds half a surrogate pair" if isinstance(error, UnicodeEncodeError) else None
-        return _table([{"problem": bad or f"malformed: {str(error).splitlines()[0]}"}])
+        problem = bad or f"malformed: {str(error).splitlines()[0]}"
+        return _table([{"query_id": _named(rows[0]), "problem": problem}])
 
 
 def _tsv_rows(files: Sequence[Place]) -> Iterator[dict[str, Any]]:

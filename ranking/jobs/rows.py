@@ -49,6 +49,16 @@ def misspelt(names: Iterable[str]) -> str | None:
     return None
 
 
+def misshapen(row: Mapping[str, Any]) -> str | None:
+    """What to say of a row from JSON where a list should be and none is: a word would be read as its letters."""
+    for name in ("documents", "texts", "scores", "feedback"):
+        if not isinstance(row.get(name), list | None):
+            return f"{name} is no list"
+    if not all(isinstance(one, dict) for one in row.get("feedback") or ()):
+        return "feedback is no list of document, relevance, weight"
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What is too long: characters of a query, documents of a row."""

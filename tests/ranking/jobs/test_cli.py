@@ -38,9 +38,24 @@ def test_one_where_some_were_rejected(lexical_index: Index, tmp_path: Path, caps
     assert rerank(lexical_index, GOOD + BAD, tmp_path) == 1
     told = capsys.readouterr()
     assert "3 rows in 1 parts" in told.out
-    assert "1 rejected: see _rejects.jsonl" in told.out
+    assert "1 of the 3 rejected: see _rejects.jsonl" in told.out
+    assert "The first is row 3 (query_id 3): unknown document: tea not in the index." in told.out
     assert rerank(lexical_index, BAD * 3, tmp_path, "--overwrite", "--max-rejects", "2") == 1
     assert "clickwise: 3 rows were rejected" in capsys.readouterr().err
+
+
+def test_an_interruption_says_that_the_same_command_goes_on(
+    lexical_index: Index, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*given: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ranking.jobs.engine.InProcess.run", interrupted)
+        assert rerank(lexical_index, GOOD, tmp_path) == 130
+    assert capsys.readouterr() == ("", "Interrupted. What is done is kept, and the same command goes on.\n")
+    where = [str(tmp_path / "rows.jsonl"), str(tmp_path / "out"), "--index", str(lexical_index.path)]
+    assert clickwise(["rerank", *where, "--pipeline", "bm25", "--engine", "in-process"]) == 0
 
 
 def test_two_where_the_command_line_is_not_usable(

@@ -184,6 +184,25 @@ def test_rows_that_cannot_be_used_are_rejected_with_their_reasons(lexical_index:
     assert set(pq.read_table(out)["query_id"].to_pylist()) == {"good"}
 
 
+def test_a_row_of_another_shape_is_named_with_its_fault(lexical_index: Index, tmp_path: Path) -> None:
+    """In words of the row, not of the library that would have stored it; a number is an id like any other."""
+    wrong = {
+        '{"query_id": 1, "query": "a", "documents": "coffee-00"}': ("1", "documents is no list"),
+        '{"_id": "2", "query": "a", "texts": "coffee"}': ("2", "texts is no list"),
+        '{"qid": "3", "query": "a", "feedback": ["coffee-00"]}': (
+            "3",
+            "feedback is no list of document, relevance, weight",
+        ),
+        '{"query_id": "4", "query": }': (None, "it is not JSON (Expecting value at column 28)"),
+        '{"query_id": "5\\ud800", "query": "a", "scores": 1}': ("5?", "scores is no list"),
+        '{"query_id": "6", "query": "a", "documents": [7]}': ("6", "7 not in the index"),
+    }
+    (tmp_path / "rows.jsonl").write_text("\n".join(wrong))
+    run(job_for(lexical_index, tmp_path / "rows.jsonl", tmp_path / "out"))
+    rejects = [json.loads(line) for line in (tmp_path / "out" / "_rejects.jsonl").read_text().splitlines()]
+    assert [(reject["query_id"], reject["detail"]) for reject in rejects] == list(wrong.values())
+
+
 def test_too_many_rejects_end_the_job(lexical_index: Index, tmp_path: Path) -> None:
     lines = ['{"query_id": "a", "query": "b", "documents": ["nothing"]}'] * 25
     (tmp_path / "rows.jsonl").write_text("\n".join(lines))
