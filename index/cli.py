@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -23,13 +23,14 @@ from index.source_cli import (
     Source,
     counts,
     documents_of,
+    field_types,
+    number_of,
     pairs,
     say_what_was_bad,
 )
 
 if TYPE_CHECKING:
     from index.encoder import Encoder
-    from index.fields import FieldType
     from index.index import Index
 
 app = typer.Typer(no_args_is_help=True)
@@ -135,10 +136,10 @@ def build(
     options = BuildOptions(
         analyzer=analyzer,
         layout=layout.value,
-        boosts={key: _number("--boost", key, value) for key, value in pairs("--boost", boost, "=").items()},
+        boosts={key: number_of("--boost", key, value) for key, value in pairs("--boost", boost, "=").items()},
         k1=k1,
         b=b,
-        fields=_fields(field),
+        fields=field_types(field),
         conditioning=conditioning.value,
         overwrite=overwrite or waiting,
         activated=not waiting,
@@ -296,24 +297,6 @@ def _encoder(name: str, max_tokens: int | None) -> Encoder | None:
     from index.encoder import load_encoder
 
     return load_encoder(name, max_tokens=max_tokens)
-
-
-def _number(flag: str, key: str, value: str) -> float:
-    try:
-        return float(value)
-    except ValueError:
-        raise InputError(f"{flag} {key}={value} is not usable.", "Give a number, as in 2 or 0.5.") from None
-
-
-def _fields(values: Sequence[str]) -> dict[str, FieldType]:
-    from index.fields import FIELD_TYPES
-
-    types: dict[str, FieldType] = {kind: kind for kind in FIELD_TYPES}
-    given = pairs("--field", values, ":")
-    for name, kind in given.items():
-        if kind not in types:
-            raise InputError(f"--field {name}:{kind} is not usable.", f"The types are: {', '.join(types)}.")
-    return {name: types[kind] for name, kind in given.items()}
 
 
 def _print_json(value: dict[str, Any]) -> None:

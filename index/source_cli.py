@@ -11,6 +11,7 @@ import typer
 from index.errors import InputError
 
 if TYPE_CHECKING:
+    from index.fields import FieldType
     from index.readers import ReadReport
     from index.types import Document
 
@@ -59,6 +60,26 @@ def pairs(flag: str, values: Sequence[str], mark: str, *, empty: bool = False) -
             raise InputError(f"{flag} {value} is not usable.", f"Write it as NAME{mark}VALUE.")
         found[key] = rest
     return found
+
+
+def number_of(flag: str, key: str, value: str) -> float:
+    """The value of a NAME=NUMBER option. Raises InputError for what is no number."""
+    try:
+        return float(value)
+    except ValueError:
+        raise InputError(f"{flag} {key}={value} is not usable.", "Give a number, as in 2 or 0.5.") from None
+
+
+def field_types(values: Sequence[str]) -> dict[str, FieldType]:
+    """--field NAME:TYPE options by name. Raises InputError for a type that there is not."""
+    from index.fields import FIELD_TYPES
+
+    types: dict[str, FieldType] = {kind: kind for kind in FIELD_TYPES}
+    given = pairs("--field", values, ":")
+    for name, kind in given.items():
+        if kind not in types:
+            raise InputError(f"--field {name}:{kind} is not usable.", f"The types are: {', '.join(types)}.")
+    return {name: types[kind] for name, kind in given.items()}
 
 
 def counts(report: ReadReport | None) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def _build(path: Path, quiet: bool) -> None:
     from index.pydocs import python_documents
 
     if not quiet:
-        typer.echo("Indexing the documentation of this Python (once) ...", err=True)
+        typer.echo(f"Indexing the documentation of this Python (once), into {path.absolute()} ...", err=True)
     try:
         encoder = load_encoder("default", max_tokens=READ)
     except UnavailableError as problem:
@@ -105,7 +105,7 @@ def _build(path: Path, quiet: bool) -> None:
         options = BuildOptions(source="python documentation")
         manifest = build_index(path, python_documents(), options, encoder=encoder, on_progress=progress.advance)
     if not quiet:
-        typer.echo(f"{manifest.documents:,} documents in {time.monotonic() - began:.0f} s, in {path}", err=True)
+        typer.echo(f"{manifest.documents:,} documents in {time.monotonic() - began:.0f} s", err=True)
 
 
 def _relevant(before: Ranking) -> tuple[str, ...]:
@@ -132,6 +132,7 @@ def _show(scene: Scene, settings: Settings) -> None:
         console.print(f"  [green]+[/] [bold]{doc}[/]")
     console.print()
     console.print(_table(scene, console.width, lines=console.is_terminal))
+    console.print("\nmoved: by how many ranks the document after it rose ▲ or fell ▼; new: not found before")
     console.print(f"\nRanked again in {scene.milliseconds:.0f} ms. Try it yourself in the browser:\n")
     console.print(f"  [bold]make serve[/]   (or: clickwise serve), then open http://{settings.host}:{settings.port}\n")
 

@@ -42,6 +42,7 @@ def test_the_lists_stand_side_by_side(capsys: pytest.CaptureFixture[str]) -> Non
     assert [row.split()[0] for row in rows] == [str(rank) for rank in range(1, 11)]
     assert "+ shutil.copy" in rows[0].partition("=")[2] + rows[0].partition("▲")[2]
     assert "\x1b" not in out
+    assert "moved: by how many ranks" in out
     assert "make serve" in out
     assert "http://127.0.0.1:8080" in out
 
@@ -61,7 +62,9 @@ def test_the_index_is_built_once(place: Path, capsys: pytest.CaptureFixture[str]
     assert cli.run(["demo", "--build-only"]) == 0
     current = place / ".clickwise/indexes/python/current"
     before = current.stat().st_mtime_ns
-    assert "16 documents" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert f"into {place / '.clickwise/indexes/python'} ..." in err
+    assert "16 documents" in err
     assert cli.run(["demo", "--build-only"]) == 0
     assert capsys.readouterr() == ("", "")
     assert current.stat().st_mtime_ns == before
