@@ -5,8 +5,9 @@ is item-based collaborative filtering (Sarwar et al., "Item-based collaborative 
 WWW 2001) with queries in the place of users, its matrix of documents and queries reduced to its leading factors as in
 latent semantic analysis (Deerwester et al., 1990). Where a collection's own judgements confirm it
 (`ranking.learning.co_relevance`), a document with vector x has in the learned space (x, s y) / |(x, s y)|: y are its
-factors, zero for a document that nobody found relevant yet, and s is the `strength`. A query has (x, 0): what its
-feedback was relevant with is brought in by the feedback. It lies with the generation as `co-relevance.safetensors`.
+factors, zero for a document that nobody found relevant yet, and s is the `strength`. A query has (x, x B): B takes its
+vector to the factors of what it is expected to find, by ridge regression over the earlier queries. So a first page too
+profits from what others found, and no earlier query is kept. It lies with the generation as `co-relevance.safetensors`.
 """
 
 from __future__ import annotations
@@ -31,14 +32,16 @@ FILE = "co-relevance.safetensors"
 class CoRelevance:
     """Factors of the documents that were found relevant.
 
-    `ids` are theirs, `factors` float32 (n, rank), of length one at most and rounded to float16; `space` is the digest
-    of the `Space` whose vectors the strength was chosen for; `about` says in words how it came about.
+    `ids` are theirs, `factors` float32 (n, rank), of length one at most, and `regression` float32 (dimension, rank)
+    from a query's vector to factors, both rounded to float16; `space` is the digest of the `Space` whose vectors they
+    were learned with; `about` says in words how it came about.
     """
 
     name: ClassVar = "co-relevance"
 
     ids: Sequence[str]
     factors: Single
+    regression: Single
     strength: float
     space: str
     about: Mapping[str, str] = field(default_factory=dict)
@@ -48,6 +51,7 @@ class CoRelevance:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "factors", widen(np.asarray(self.factors, np.float16)))
+        object.__setattr__(self, "regression", widen(np.asarray(self.regression, np.float16)))
         object.__setattr__(self, "digest", kept.digest_of(self.space, self._tensors()))
         object.__setattr__(self, "_place", {doc: row for row, doc in enumerate(self.ids)})
 
@@ -56,6 +60,7 @@ class CoRelevance:
         return {
             "ids": ids,
             "factors": self.factors.astype(np.float16),
+            "regression": self.regression.astype(np.float16),
             "strength": np.array([self.strength], np.float32),
         }
 
@@ -74,9 +79,9 @@ class CoRelevance:
         rows[known] = unit_rows(rows[known])
         return rows
 
-    def pad(self, queries: Single) -> Single:
-        """Query vectors (n, dimension) as (n, dimension + rank): nothing is known of what they are relevant with."""
-        return np.pad(queries, ((0, 0), (0, self.rank)))
+    def expect(self, queries: Single) -> Single:
+        """The factors that queries are expected to have by their vectors in `space`: (n, dimension) to (n, rank)."""
+        return queries @ self.regression
 
     def best(self, direction: Single, limit: int, allowed: npt.NDArray[np.bool_]) -> list[str]:
         """The documents that lie farthest along a direction of the factors, (rank,): `limit` at most, and none that lie
@@ -98,10 +103,10 @@ class CoRelevance:
             return None
         tensors, about = found
         try:
-            ids = json.loads(tensors["ids"].tobytes())
+            ids, strength = json.loads(tensors["ids"].tobytes()), float(tensors["strength"][0])
+            return cls(ids, tensors["factors"], tensors["regression"], strength, space, about)
         except (KeyError, ValueError):
             raise ConflictError(f"The learned {cls.name} {path} is damaged.", "Train it again, or delete it.") from None
-        return cls(ids, tensors["factors"], float(tensors["strength"][0]), space, about)
 
 
 def remove(directory: Path) -> bool:

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final, Literal, TypeAlias
 
+import numpy as np
+
 from index import co_relevance, generations, metric, prior
 from index.co_relevance import CoRelevance
 from index.metric import Metric
@@ -73,7 +75,7 @@ class Learned:
     def queries(self, conditioned: Single) -> Single:
         """The conditioned vectors of queries (n, dimension) in the learned space: (n, dimension + rank)."""
         moved = self.moved(conditioned)
-        return self.co_relevance.pad(moved) if self.co_relevance else moved
+        return np.hstack([moved, self.co_relevance.expect(conditioned)]) if self.co_relevance else moved
 
     def searchable(self, directions: Single, dimension: int) -> Single:
         """Directions of the learned space as conditioned ones, (n, dimension), to search conditioned vectors with."""

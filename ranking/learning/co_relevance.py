@@ -1,10 +1,12 @@
 """Learning which documents are relevant together from one index's own judgements: `clickwise train co-relevance`.
 
 Of the matrix R of documents and topics, 1 where a document is relevant, each column divided by the root of its sum and
-each row brought to length one, the leading factors U S are kept (`index.co_relevance` tells what for). How strongly
-they count beside the texts' vectors, and whether at all, is for cross-validation to say: each topic is ranked by what
-the topics of other folds were relevant with. It has to gain over a control, the same factors dealt out to other
-documents: any factors make the query's own likeness count for less, which gains by itself where queries say little.
+each row brought to length one, the leading factors U S are kept (`index.co_relevance` tells what for). A ridge
+regression from the topics' vectors to the sums of their documents' factors, of length one, tells what a new query is
+expected to find. How strongly the factors count beside the texts' vectors, and whether at all, is for cross-validation
+to say: each topic is ranked by what the topics of other folds were relevant with, as a first page and with feedback,
+and one counts as much as the other. It has to gain over a control, the same factors dealt out to other documents: any
+factors make the query's own likeness count for less, which gains by itself where queries say little.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from index.progress import track
+from index.vectors import unit_rows
 from ranking.learning.judged import (
     SIZES,
     Gain,
@@ -34,22 +37,30 @@ STRENGTHS = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
 
 @dataclass(frozen=True)
 class CoRelevanceTraining:
-    """How it is learned. `rank` is the most factors a document has, `folds` are those of the cross-validation."""
+    """How it is learned. `rank` is the most factors a document has, `ridge` the weight of the regression's squared
+    coefficients, `folds` are those of the cross-validation."""
 
     rank: int = number(256, low=1)
+    ridge: float = number(0.3, low=1e-6)
     folds: int = number(10, low=2)
     seed: int = number(0, low=0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learned:
-    """The factors (m, rank) of the documents in `rows` (m,), their strength, and what they gain on topics set aside:
-    over none, or over the control where that is better."""
+    """The factors (m, rank) of the documents in `rows` (m,), the regression (dimension, rank) of queries, the strength,
+    and what they gain on topics set aside: over none, or over the control where that is better.
+
+    `first_page` and `with_feedback` are what the gain is the mean of: nDCG@20 without and with what was learned.
+    """
 
     rows: Rows
     factors: Vectors
+    regression: Vectors
     strength: float
     gain: Gain
+    first_page: tuple[float, float]
+    with_feedback: tuple[float, float]
 
 
 def train_co_relevance(
@@ -62,19 +73,23 @@ def train_co_relevance(
     """
     chosen = usable(topics, "co-relevance", training.seed, refusing=False)
     fold = folded(len(chosen), training.folds, training.seed)
-    values, control = np.zeros((2, 1 + len(STRENGTHS), len(chosen)))
+    values, control = np.zeros((2, 2, 1 + len(STRENGTHS), len(chosen)))
     random = np.random.default_rng(training.seed)
     for aside in track(range(training.folds), "Cross-validating", training.folds):
-        known = _Known(vectors, [chosen[i] for i in np.flatnonzero(fold != aside)], training.rank)
+        known = _Known(vectors, [chosen[i] for i in np.flatnonzero(fold != aside)], training)
         for i in np.flatnonzero(fold == aside):
-            values[:, i] = known.values(chosen[i])
+            values[..., i] = known.values(chosen[i])
         known.deal(random)
         for i in np.flatnonzero(fold == aside):
-            control[:, i] = known.values(chosen[i])
-    plain = [max(values[0], dealt, key=np.mean) for dealt in control[1:]]
-    best = int(np.argmax(values[1:].mean(axis=1)))
+            control[..., i] = known.values(chosen[i])
+    means, dealt = values.mean(axis=0), control.mean(axis=0)
+    best = int(np.argmax(means[1:].mean(axis=1)))
+    plain = np.array([max(means[0], other, key=np.mean) for other in dealt[1:]])
+    first_page, with_feedback = ((float(kind[0].mean()), float(kind[1 + best].mean())) for kind in values)
     rows, factors = factors_of(chosen, training.rank)
-    return Learned(rows, factors, STRENGTHS[best], Gain.of(np.array(plain), values[1:], best))
+    regression = regression_of(chosen, rows, factors, training.ridge)
+    gain = Gain.of(plain, means[1:], best)
+    return Learned(rows, factors, regression, STRENGTHS[best], gain, first_page, with_feedback)
 
 
 def factors_of(topics: Sequence[Topic], rank: int) -> tuple[Rows, Vectors]:
@@ -96,37 +111,51 @@ def factors_of(topics: Sequence[Topic], rank: int) -> tuple[Rows, Vectors]:
     return rows, np.ascontiguousarray(left * scales, dtype=np.float32)
 
 
+def regression_of(topics: Sequence[Topic], rows: Rows, factors: Vectors, ridge: float) -> Vectors:
+    """The map (dimension, rank) from the topics' vectors to the summed factors of what is relevant to them, of length
+    one. `rows` (m,) are sorted and hold all that is relevant; `factors` (m, rank) are theirs."""
+    wanted = unit_rows(np.stack([factors[np.searchsorted(rows, topic.relevant)].sum(axis=0) for topic in topics]))
+    queries = np.stack([topic.query for topic in topics]).astype(np.float64)
+    gram = queries.T @ queries + ridge * np.eye(queries.shape[1])
+    return np.linalg.solve(gram, queries.T @ wanted).astype(np.float32)
+
+
 class _Known:
     """What some topics were relevant with, to rank others by."""
 
-    def __init__(self, vectors: Vectors, topics: Sequence[Topic], rank: int) -> None:
-        self.vectors = vectors
-        self.rows, self.factors = factors_of(topics, rank)
+    def __init__(self, vectors: Vectors, topics: Sequence[Topic], training: CoRelevanceTraining) -> None:
+        self.vectors, self.topics, self.ridge = vectors, topics, training.ridge
+        self.rows, factors = factors_of(topics, training.rank)
         self.place = np.full(len(vectors), -1)
         self.place[self.rows] = np.arange(len(self.rows))
-        self.squares = np.zeros(len(vectors), np.float32)
-        self.squares[self.rows] = np.square(self.factors).sum(axis=1)
+        self._know(factors)
+
+    def _know(self, factors: Vectors) -> None:
+        self.factors = factors
+        self.regression = regression_of(self.topics, self.rows, factors, self.ridge)
+        self.squares = np.zeros(len(self.vectors), np.float32)
+        self.squares[self.rows] = np.square(factors).sum(axis=1)
 
     def deal(self, random: np.random.Generator) -> None:
         """Deal the factors out to the same documents anew: what was relevant together is no longer."""
-        self.factors = random.permutation(self.factors)
-        self.squares[self.rows] = np.square(self.factors).sum(axis=1)
+        self._know(random.permutation(self.factors))
 
     def values(self, topic: Topic) -> Values:
-        """nDCG@20 of the residual collection for the summed cosines to the query and the given documents, mean over k
-        as `mean_ndcg` has it: without factors, then for every strength, shape (1 + strengths,)."""
-        sizes = sorted({min(k, len(topic.relevant) - 1) for k in SIZES[1:]})
+        """nDCG@20 of the summed cosines to the query and the given documents, without factors, then for every strength:
+        of the first page, and of the residual collection, mean over k as `mean_ndcg` has it: shape
+        (2, 1 + strengths)."""
+        sizes = [0, *sorted({min(k, len(topic.relevant) - 1) for k in SIZES[1:]})]
         given = topic.relevant[: sizes[-1]]
         known = np.flatnonzero(self.place[given] >= 0)
-        together = np.zeros((len(self.vectors), len(given)), np.float32)
-        together[np.ix_(self.rows, known)] = self.factors @ self.factors[self.place[given[known]]].T
-        asked, alike = self.vectors @ topic.query, self.vectors @ self.vectors[given].T
+        together = np.zeros((len(self.vectors), 1 + len(given)), np.float32)  # in the factors: query, then the given
+        together[self.rows, 0] = self.factors @ (topic.query @ self.regression)
+        together[np.ix_(self.rows, 1 + known)] = self.factors @ self.factors[self.place[given[known]]].T
+        alike = self.vectors @ np.vstack([topic.query, self.vectors[given]]).T
         values = np.zeros((1 + len(STRENGTHS), len(sizes)))
         for at, strength in enumerate((0.0, *STRENGTHS)):
             lengths = np.sqrt(1.0 + strength**2 * self.squares)
-            near = np.cumsum((alike + strength**2 * together) / lengths[given], axis=1)
+            counted = alike + np.array([strength, *[strength**2] * len(given)], np.float32) * together
+            near = np.cumsum(counted / np.array([1.0, *lengths[given]], np.float32), axis=1)
             for column, k in enumerate(sizes):
-                scores = (asked + near[:, k - 1]) / lengths
-                values[at, column] = residual_ndcg(scores, topic.relevant, k, topic.refused[:0])
-        mean: Values = values.mean(axis=1)
-        return mean
+                values[at, column] = residual_ndcg(near[:, k] / lengths, topic.relevant, k, topic.refused[:0])
+        return np.stack([values[:, 0], values[:, 1:].mean(axis=1)])

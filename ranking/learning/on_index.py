@@ -51,11 +51,18 @@ def learn_co_relevance(
     """
     found = located(index, judgements)
     learned = train_co_relevance(found.vectors, found.topics, training)
-    numbers = {"strength": learned.strength, "rank": learned.factors.shape[1], "documents": len(learned.rows)}
+    numbers: dict[str, float | list[float]] = {
+        "first_page": list(learned.first_page),
+        "with_feedback": list(learned.with_feedback),
+        "strength": learned.strength,
+        "rank": learned.factors.shape[1],
+        "documents": len(learned.rows),
+    }
     outcome = _outcome(learned.gain, training.folds, numbers, force)
     if outcome["kept"]:
         ids, about = [found.ids[row] for row in learned.rows], _about(outcome, judgements, training.seed)
-        index.learn(CoRelevance(ids, learned.factors, learned.strength, found.space, about))
+        kept = CoRelevance(ids, learned.factors, learned.regression, learned.strength, found.space, about)
+        index.learn(kept)
     return outcome
 
 

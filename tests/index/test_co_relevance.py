@@ -24,9 +24,11 @@ from tests.index.test_prior import some_prior
 RANK = 3
 
 
-def some(ids: list[str], space: str = "space", strength: float = 0.7) -> CoRelevance:
-    factors = unit_rows(np.random.default_rng(0).normal(size=(len(ids), RANK)).astype(np.float32))
-    return CoRelevance(ids, factors, strength, space, {"learned_from": "train.tsv"})
+def some(ids: list[str], space: str = "space", strength: float = 0.7, dimension: int = 5) -> CoRelevance:
+    random = np.random.default_rng(0)
+    factors = unit_rows(random.normal(size=(len(ids), RANK)).astype(np.float32))
+    regression = random.normal(size=(dimension, RANK)).astype(np.float32)
+    return CoRelevance(ids, factors, regression, strength, space, {"learned_from": "train.tsv"})
 
 
 def rows(count: int, seed: int = 1) -> np.ndarray:
@@ -43,9 +45,20 @@ def test_the_inner_product_is_that_of_texts_and_of_what_was_relevant_together(st
     lengths = [np.sqrt(1.0 + strength**2 * known.factors[i] @ known.factors[i]) for i in range(2)]
     assert a @ b == pytest.approx((plain[0] @ plain[1] + together) / (lengths[0] * lengths[1]), abs=1e-5)
     np.testing.assert_array_equal(stranger, [*plain[2], 0, 0, 0])
-    query = known.pad(rows(1, seed + 1))[0]
-    assert query @ a == pytest.approx(query[:5] @ plain[0] / lengths[0], abs=1e-5)
-    np.testing.assert_allclose(np.linalg.norm([a, b, query], axis=1), 1.0, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm([a, b], axis=1), 1.0, atol=1e-5)
+
+
+@given(seed=st.integers(0, 1_000))
+def test_a_query_is_expected_to_find_what_the_regression_says(seed: int) -> None:
+    known = some(["a", "b"])
+    query = rows(1, seed)
+    beside = known.expect(query)
+    assert beside.shape == (1, RANK)
+    document = known.extend(["a"], query)[0]
+    expected = known.strength * (query[0] @ known.regression @ known.factors[0])
+    length = np.sqrt(1.0 + known.strength**2 * known.factors[0] @ known.factors[0])
+    assert np.hstack([query, beside])[0] @ document == pytest.approx((1.0 + expected) / length, abs=1e-4)
+    assert not known.expect(np.zeros((1, 5), np.float32)).any()  # of an empty query nothing is
 
 
 def test_a_document_without_a_vector_stays_without() -> None:
@@ -57,7 +70,8 @@ def test_a_document_without_a_vector_stays_without() -> None:
 
 
 def test_the_best_along_a_direction() -> None:
-    known = CoRelevance(["a", "b", "c", "d"], np.array([[1, 0], [0.8, 0.6], [0, 1], [-1, 0]], np.float32), 1.0, "space")
+    factors = np.array([[1, 0], [0.8, 0.6], [0, 1], [-1, 0]], np.float32)
+    known = CoRelevance(["a", "b", "c", "d"], factors, np.zeros((5, 2), np.float32), 1.0, "space")
     allowed = np.ones(4, np.bool_)
     assert set(known.best(np.array([1.0, 0.0], np.float32), 10, allowed)) == {"a", "b"}
     assert known.best(np.array([1.0, 0.0], np.float32), 1, allowed) == ["a"]
@@ -77,6 +91,7 @@ def test_it_survives_its_file(tmp_path: Path) -> None:
     assert (list(found.ids), found.strength) == (list(known.ids), pytest.approx(0.7))
     assert found.about == {"learned_from": "train.tsv"}
     np.testing.assert_array_equal(found.factors, known.factors)
+    np.testing.assert_array_equal(found.regression, known.regression)
     assert remove(tmp_path)
     assert not remove(tmp_path)
 
@@ -111,7 +126,7 @@ def test_an_index_keeps_it_with_its_generation(
     assert vectors is not None
     prior = some_prior(vectors.prior_space, vectors.dimension)
     index.learn(prior)
-    known = some(["sailing-01", "gone", "python-03"], vectors.space_digest)
+    known = some(["sailing-01", "gone", "python-03"], vectors.space_digest, dimension=vectors.dimension)
     index.learn(known)
     assert vectors.width("learned") == vectors.dimension  # a view is immutable
     for again in (index, Index.open(index.path, encoder=encoder)):
@@ -122,11 +137,17 @@ def test_an_index_keeps_it_with_its_generation(
         assert found.width("learned") == found.dimension + RANK
         assert found.width("raw") == found.dimension
         assert found.learned.prior is not None  # it belongs to the metric's part of the space
+        asked = found.learned.queries(plain)
+        np.testing.assert_array_equal(asked, np.hstack([plain, known.expect(plain)]))
 
     metric = some_metric(vectors.space_digest, vectors.dimension)
     index.learn(metric)
     learned, plain = opened(index)
     np.testing.assert_array_equal(learned, known.extend(["sailing-01", "coffee-02", "gone"], metric.apply(plain)))
+    view = index.view().vectors
+    assert view is not None
+    asked = view.learned.queries(plain)  # the metric moves the query, the regression reads it as it was
+    np.testing.assert_array_equal(asked, np.hstack([metric.apply(plain), known.expect(plain)]))
     index.upsert([Document("gone", "Back", "boat mast keel")])
     assert opened(index)[0][2].any()
     index.forget("metric")
@@ -147,7 +168,8 @@ def test_it_proposes_what_was_relevant_together(
     ids = ["sailing-01", "coffee-02", "coffee-03", "python-04", "gone"]
     factors = np.zeros((5, 2), np.float32)
     factors[:, 0] = 1.0
-    index.learn(CoRelevance(ids, factors, 3.0, vectors.space_digest))
+    regression = np.zeros((vectors.dimension, 2), np.float32)
+    index.learn(CoRelevance(ids, factors, regression, 3.0, vectors.space_digest))
     index.delete(["python-04"])
     vectors = index.view().vectors
     assert vectors is not None

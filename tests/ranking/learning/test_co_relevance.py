@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +20,9 @@ from ranking.config import load_specs
 from ranking.contract import Request
 from ranking.feedback import Feedback
 from ranking.learning.cheap_cli import app
-from ranking.learning.co_relevance import STRENGTHS, CoRelevanceTraining, factors_of, train_co_relevance
+from ranking.learning.co_relevance import STRENGTHS, CoRelevanceTraining, factors_of, regression_of, train_co_relevance
 from ranking.learning.judged import Topic, Vectors
+from ranking.learning.judged_topics import read_queries
 from ranking.pipeline import Pipeline
 from tests.fakes import HashingEncoder
 from tests.ranking.learning.test_metric import call, write_folder
@@ -47,13 +49,38 @@ def test_it_learns_what_no_text_says() -> None:
     documents, topics = planted()
     learned = train_co_relevance(documents, topics)
     assert learned.gain.confirmed
-    assert learned.gain.learned > learned.gain.plain + 0.3
+    assert learned.with_feedback[1] > learned.with_feedback[0] + 0.3
     assert learned.gain.topics == len(topics)
     assert learned.strength in STRENGTHS
     cosines = learned.factors @ learned.factors.T
     same = learned.rows[:, None] // EACH == learned.rows // EACH
     assert cosines[same].mean() > 0.4
     assert np.abs(cosines[~same]).max() < 1e-6
+
+
+def test_a_first_page_profits_from_what_others_found() -> None:
+    """Queries of a group are alike and its documents are not: only what others found tells which they are. Where
+    queries say nothing there is no such gain, and what feedback gains has to make up for it."""
+    documents, topics = planted()
+    random = np.random.default_rng(1)
+    centres = random.normal(size=(GROUPS, DIMENSION))
+    queries = unit_rows(centres[np.tile(np.arange(GROUPS), 8)] + 0.2 * random.normal(size=(len(topics), DIMENSION)))
+    alike = [replace(topic, query=query.astype(np.float32)) for topic, query in zip(topics, queries, strict=True)]
+    plain, learned = train_co_relevance(documents, alike).first_page
+    assert learned > plain + 0.3
+    plain, learned = train_co_relevance(documents, topics).first_page
+    assert learned < plain + 0.1
+
+
+def test_the_regression_is_that_of_least_squares() -> None:
+    _, topics = planted()
+    rows, factors = factors_of(topics, 20)
+    found = regression_of(topics, rows, factors, 0.3)
+    wanted = unit_rows(np.stack([factors[np.isin(rows, topic.relevant)].sum(axis=0) for topic in topics]))
+    queries = np.stack([topic.query for topic in topics])
+    padded = np.vstack([queries, np.sqrt(0.3) * np.eye(DIMENSION)])  # the penalty as observations of nothing
+    expected = np.linalg.lstsq(padded, np.vstack([wanted, np.zeros((DIMENSION, 20))]), rcond=None)[0]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_where_nothing_is_relevant_together_it_is_not_confirmed() -> None:
@@ -125,6 +152,13 @@ def test_the_command_keeps_what_pipelines_then_use(
     monkeypatch.setattr("index.encoder.load_encoder", lambda name, **options: HashingEncoder())
     index = new_index()
     write_folder(tmp_path)
+    asked = read_queries(tmp_path / "queries.jsonl")
+    words = list(asked)  # seven of each topic, one after the other: each is asked beside the one that comes before it
+    lines = [
+        {"_id": word, "text": f"{words[at - 1 if at % 7 else at + 6]} {text}"}
+        for at, (word, text) in enumerate(asked.items())
+    ]
+    (tmp_path / "queries.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
     files = ["--queries", str(tmp_path / "queries.jsonl"), "--qrels", str(tmp_path / "train.tsv")]
     pipeline = Pipeline(load_specs()["smoothed"], index)
     request = Request(Query("q", "boat"), Feedback.judged(relevant=["coffee-01", "coffee-07"]))
