@@ -88,16 +88,17 @@ class Gain:
 
 
 def chance_of(gains: Values, best: int) -> float:
-    """How likely, by chance alone, any of the choices gains on average what the `best` does: `gains` (choices, n).
+    """How likely, by chance alone, any of the choices gains as clearly as the `best` does: `gains` (choices, n).
 
-    A randomisation test: without an effect each topic's gains are as likely to have the other sign. The largest mean
-    over the choices is compared, for they were looked at to choose (maxT of Westfall and Young, "Resampling-based
-    multiple testing", 1993).
+    A randomisation test: without an effect each topic's gains are as likely to have the other sign. The largest of the
+    means, each in units of its own spread, is compared, for they were looked at to choose (maxT of Westfall and Young,
+    "Resampling-based multiple testing", 1993).
     """
     random = np.random.default_rng(0)
-    found = float(gains[best].sum()) - 1e-9
+    scaled = gains / np.maximum(np.linalg.norm(gains, axis=1, keepdims=True), 1e-9)
+    found = float(scaled[best].sum()) - 1e-9
     signs = (random.choice((-1.0, 1.0), gains.shape[1]) for _ in range(_RESAMPLES))
-    larger = sum(float((gains @ sign).max()) >= found for sign in signs)
+    larger = sum(float((scaled @ sign).max()) >= found for sign in signs)
     return (1 + larger) / (1 + _RESAMPLES)
 
 

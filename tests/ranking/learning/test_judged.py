@@ -35,6 +35,12 @@ def test_chance_of_one_choice_is_that_of_a_paired_test() -> None:
         assert chance_of(gains, 0) == pytest.approx(expected, abs=0.03)
 
 
+def test_a_choice_that_loses_much_hides_no_clear_gain() -> None:
+    random = np.random.default_rng(0)
+    small, large = random.normal(0.02, 0.05, 40), random.normal(-0.3, 0.2, 40)
+    assert chance_of(np.vstack([small, large]), 0) < 2 * chance_of(small[None], 0) < 0.05
+
+
 def test_nothing_gained_is_not_confirmed() -> None:
     assert Gain.of(np.zeros(20), np.zeros((3, 20)), 0) == Gain(0.0, 0.0, 0.0, 20, 1.0)
 
