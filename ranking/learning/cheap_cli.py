@@ -193,6 +193,9 @@ def _say(epoch: Epoch) -> None:
 def _sentence(outcome: Mapping[str, Any], what: str) -> str:
     change = f"nDCG@20 of {outcome['topics']} topics, each while it was set aside: {outcome['plain']:.3f} without, "
     change += f"{outcome['learned']:.3f} with the {what} (p {outcome['p']:.3f}). "
+    if "first_page" in outcome:
+        (first, page), (given, feedback) = outcome["first_page"], outcome["with_feedback"]
+        change += f"First pages {first:.3f} and {page:.3f}, with feedback {given:.3f} and {feedback:.3f}. "
     if outcome.get("dropped"):
         lost = " and ".join(outcome["dropped"])
         return change + f"It is kept with the index; the {lost}, learned on the metric before, went: train it again."

@@ -175,6 +175,10 @@ def test_the_command_keeps_what_pipelines_then_use(
     told = CliRunner().invoke(index_app, ["info", str(index.path)])
     assert "co-relevance (28 topics of train.tsv)" in told.stdout
 
+    said = CliRunner().invoke(app, ["co-relevance", str(index.path), *files, "--rank", "8"])
+    assert "First pages 0." in said.stdout
+    assert "It is kept with the index." in said.stdout
+
     assert CliRunner().invoke(app, ["co-relevance", str(index.path), "--forget"]).exit_code == 0
     assert pipeline.rank([request]) == plain
     assert pipeline.version == version
