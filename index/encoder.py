@@ -136,7 +136,7 @@ def _fetch(name: str) -> Path:
     except Exception as error:  # the hub's client has a dozen: no such model, no network, gated, …
         raise UnavailableError(
             f"The model {name!r} could not be fetched from the Hugging Face hub: {_first_line(error)}",
-            "Check its name and the connection, or give the path of a model's directory, or 'default'.",
+            "Check its name and the connection, or give the path of a model's directory.",
         ) from error
 
 

@@ -78,9 +78,10 @@ class Caller:
     def check(self, scope: Scope) -> None:
         """Raises ForbiddenError where they may not do what this scope opens."""
         if scope not in self.scopes:
+            scopes = " ".join(f"--scope {one}" for one in (*self.scopes, scope))
             raise ForbiddenError(
                 f"This key lacks the scope {scope}.",
-                f"Use a key that has it: 'clickwise keys create NAME --scope {scope}' makes one.",
+                f"Use a key that has it: 'clickwise keys create NAME {scopes}' makes one.",
                 f'Bearer realm="clickwise", error="insufficient_scope", scope="{scope}"',
             )
 

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import linear
 
-from index.errors import UnavailableError
+from index.errors import NotFoundError, UnavailableError
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,11 +85,13 @@ class Delta:
 
     @classmethod
     def load(cls, path: Path) -> Delta:
-        """Raises UnavailableError where there is no such file, or it is none of ours."""
+        """Raises NotFoundError where there is no such file, UnavailableError where it is none of ours."""
         try:
             with safe_open(path, framework="pt") as file:
                 about = json.loads((file.metadata() or {}).get("about", "{}"))
                 return cls({name: file.get_tensor(name) for name in file.keys()}, about)  # noqa: SIM118
+        except FileNotFoundError:
+            raise NotFoundError(f"There is no model at {path}.", "Check the path.") from None
         except (OSError, SafetensorError, ValueError) as error:
             raise UnavailableError(f"The delta {path} cannot be read: {error}.", "Train it again.") from error
 

@@ -189,11 +189,12 @@ def test_the_store_may_be_named(
     assert not (tmp_path / ".clickwise").exists()
 
 
-def test_the_advice_is_a_command_that_works(tmp_path: Path) -> None:
+def test_the_advice_is_a_command_that_works(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What callers without a key or a scope are told to type."""
     caller = Caller(Key("1", "n", ("read",), 0, None, None, ""), "")
     with pytest.raises(ForbiddenError) as refused:
         caller.check("write")
     [command] = re.findall("'clickwise (.*?)'", str(refused.value))
     typed = command.replace("NAME", "robot").split()
-    assert cli.run([*typed, "--home", str(tmp_path)]) == 0
+    assert cli.run([*typed, "--home", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["scopes"] == ["read", "write"]  # it goes on being able to do the rest
