@@ -33,7 +33,8 @@ function offer(select, options, name) {
 
 export function chooseIndex(name) {
   const label = (one) => `${one.name} (${one.documents.toLocaleString("en")})`;
-  offer(selects.index, offered.indexes.map((one) => option(one.name, one.default, label(one))), name);
+  const standard = offered.indexes.find((one) => one.default) ?? offered.indexes[0]; // what an address without one means
+  offer(selects.index, offered.indexes.map((one) => option(one.name, one === standard, label(one))), name);
   document.querySelector("#examples").hidden = chosen.index !== EXAMPLES_FOR;
 }
 

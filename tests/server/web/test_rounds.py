@@ -106,6 +106,28 @@ def test_two_rankings_stand_beside_each_other(visit: Opener) -> None:
     expect(page.locator(".elsewhere")).to_have_count(0)
 
 
+def test_feedback_stays_where_no_index_is_the_default(visit: Opener) -> None:
+    """With several indexes and none set, the first one is searched: choosing how to rank it asks nothing new."""
+    page, watch = visit()
+
+    def none_is(route: Route) -> None:
+        told = route.fetch().json()
+        route.fulfill(json={"indexes": [{**one, "default": False} for one in told["indexes"]]})
+
+    page.route("**/v1/indexes", none_is)
+    page.goto(f"{page.url}?q=python")
+    page.locator(".hit").first.wait_for()
+    mark(page, ids(page)[5], "relevant")
+    page.get_by_label("Beside it").select_option("bm25-qe")
+    expect(page.locator("#hits-beside .hit")).to_have_count(10)
+    with reranked(page):
+        page.get_by_label("Ranking", exact=True).select_option(label="knn")
+    expect(page.locator("#marks .mark")).to_have_count(1)
+    new = [body.get("pipeline") for body in watch.sent("/v1/search") if "query" in body]
+    assert new == [None, "bm25-qe"]
+    assert "index=" not in page.url
+
+
 def test_what_was_said_beside_and_did_not_arrive_goes_along_with_the_next_round(visit: Opener) -> None:
     page, watch = visit("python", width=1400)
     page.get_by_label("Beside it").select_option("bm25-qe")
