@@ -280,9 +280,10 @@ def _on_a_hit(record: Mapping[str, Any]) -> bool:
     """Whether a click names what it was made on, and the query that showed it. UBI asks for neither: there are clicks
     on other parts of a page, and on pages that no query led to."""
     about = record.get("event_attributes")
-    if record.get("query_id") in (None, "") or about is None:
-        return False
-    return not isinstance(about, dict) or about.get("object") is not None  # what is malformed is for the schema to say
+    shown = about.get("object") if isinstance(about, dict) else about
+    named = shown.get("object_id") if isinstance(shown, dict) else shown
+    # What is malformed counts as named: it is for the schema to say what is wrong with it.
+    return record.get("query_id") not in (None, "") and named not in (None, "")
 
 
 def _of(outcome: T | ClickwiseError) -> T:

@@ -143,6 +143,9 @@ def test_clicks_on_no_hit_are_left_aside_and_said(own_client: TestClient) -> Non
     answer = post(own_client, "/ubi/events", click(event_attributes=spot), click(query_id=""), bare, click())
     assert (answer["recorded"], answer["ignored"], answer["rejected"]) == (1, 3, 0)
     assert said.format(3) in answer["notes"]
+    for shown in (None, {}, {"object_id": None, "object_id_field": "sku"}, {"description": "the banner"}):
+        answer = post(own_client, "/ubi/events", click(event_attributes={"object": shown, "position": {"ordinal": 1}}))
+        assert (answer["ignored"], answer["rejected"]) == (1, 0)
 
 
 def test_half_characters_in_what_is_noted_besides_harm_nothing(own_client: TestClient, own: Service) -> None:
