@@ -15,7 +15,17 @@ export function randomId() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-async function call(path, { method = "GET", body, signal, keepalive = false } = {}) {
+const TRIES = 4; // of a request that is told to come again
+const PATIENCE = 5; // seconds: who is told to wait for longer is asked
+
+/** How many milliseconds to wait before a request is sent once more; null where that is for the reader to decide. */
+function pause({ status, headers }, tried) {
+  const seconds = Number(headers.get("Retry-After") ?? NaN);
+  if (status !== 429 || tried >= TRIES || !(seconds <= PATIENCE)) return null;
+  return 1000 * seconds * (1 + Math.random()); // those who were turned away together do not come back together
+}
+
+async function call(path, { method = "GET", body, signal, keepalive = false } = {}, tried = 1) {
   const headers = { Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   const key = stored();
@@ -30,6 +40,12 @@ async function call(path, { method = "GET", body, signal, keepalive = false } = 
       detail: "The request did not reach Clickwise.",
       advice: "Check that it is still running, then try again.",
     });
+  }
+  const wait = keepalive ? null : pause(response, tried);
+  if (wait !== null) {
+    await new Promise((resolve) => setTimeout(resolve, wait));
+    signal?.throwIfAborted();
+    return call(path, { method, body, signal, keepalive }, tried + 1);
   }
   const answer = await response.json().catch(() => null);
   if (response.ok && answer !== null) return answer;

@@ -20,7 +20,7 @@ function label({ kind, relevance, weight }) {
 }
 
 /** Whether the same request would be refused again. */
-const refused = ({ status }) => status >= 400 && status < 500 && status !== 429;
+export const refused = ({ status }) => status >= 400 && status < 500 && status !== 429;
 
 /** What the person said. What a click model makes of documents that were passed over is for the ranking only. */
 const given = ({ feedback }) => feedback.filter(({ kind }) => kind !== "skipped");

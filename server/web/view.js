@@ -4,6 +4,7 @@ import * as address from "./address.js";
 import { count, h } from "./dom.js";
 import { drawAbout, drawFeedback, movedText, statusLine } from "./panel.js";
 import { $, beside, filter, list, now, reader, session } from "./parts.js";
+import { refused } from "./session.js";
 
 /** Bring the page in line with the session, after the event `what`. */
 export function draw(what) {
@@ -59,7 +60,7 @@ function drawProblem() {
   filter.setAttribute("aria-invalid", String(problem?.field === "filter"));
   if (!problem) return;
   if (problem.field === "filter") showFilter(true);
-  $("#retry").hidden = problem.status >= 400 && problem.status < 500; // the same request would fail again
+  $("#retry").hidden = refused(problem);
   $("#problem-title").textContent = problem.title;
   $("#problem-detail").textContent = [problem.detail, problem.advice].filter(Boolean).join(" ");
 }

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.server.web.browsing import EVIL, LONG, Opener, hit, ids, mark
 
@@ -74,6 +74,33 @@ def test_a_server_that_warms_up_is_asked_again(visit: Opener) -> None:
     expect(page.locator(".hit")).to_have_count(10)
     expect(page.get_by_role("alert")).to_be_hidden()
     watch.expected(page, "status of 503", times=1)
+
+
+def test_a_busy_server_is_asked_again_when_it_says(visit: Opener) -> None:
+    page, watch = visit()
+    problem = {"title": "The service is busy", "status": 429, "detail": "Too many wait.", "advice": "Wait."}
+    turned_away = [(0, problem)] * 2
+
+    def busy(route: Route) -> None:
+        if turned_away:
+            seconds, told = turned_away.pop()
+            route.fulfill(status=429, headers={"Retry-After": str(seconds)}, json=told)
+        else:
+            route.continue_()
+
+    page.route("**/v1/search", busy)
+    page.goto(f"{page.url}?q=python")
+    expect(page.locator(".hit")).to_have_count(10)
+    expect(page.get_by_role("alert")).to_be_hidden()
+    watch.expected(page, "status of 429", times=2)
+    turned_away += [(3600, problem)]  # too long to keep a reader waiting without a word
+    page.get_by_label("Search", exact=True).fill("python snake")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("Too many wait. Wait.")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".hit")).to_have_count(10)
+    expect(page.get_by_role("alert")).to_be_hidden()
+    watch.expected(page, "status of 429", times=1)
 
 
 def test_nothing_found_is_said(visit: Opener) -> None:
