@@ -180,7 +180,7 @@ def _judgements(
     if clicks is not None and queries is None and qrels is None:
         soft = read_soft_judgements(clicks, click_model).relevance
         likely = {query: {doc: int(grade >= 0.5) for doc, grade in found.items()} for query, found in soft.items()}
-        return Judgements({query: query for query in likely}, likely, relevant, clicks.name)
+        return Judgements({query: query for query in likely}, likely, relevant, clicks.name, complete=False)
     if queries is None or qrels is None or clicks is not None:
         raise InputError("It is not clear what to learn from.", "Name either --queries and --qrels, or --clicks.")
     return Judgements(read_queries(queries), read_qrels(qrels), relevant, qrels.name)

@@ -157,5 +157,5 @@ class _Known:
             counted = alike + np.array([strength, *[strength**2] * len(given)], np.float32) * together
             near = np.cumsum(counted / np.array([1.0, *lengths[given]], np.float32), axis=1)
             for column, k in enumerate(sizes):
-                values[at, column] = residual_ndcg(near[:, k] / lengths, topic.relevant, k, topic.refused[:0])
+                values[at, column] = residual_ndcg(near[:, k] / lengths, topic, k, topic.refused[:0])
         return np.stack([values[:, 0], values[:, 1:].mean(axis=1)])

@@ -32,11 +32,17 @@ _LEVEL, _RESAMPLES = 0.05, 2000  # of the test whether a gain is more than chanc
 @dataclass(frozen=True, slots=True, eq=False)
 class Topic:
     """One query: its vector (dimension,), the rows of its relevant documents, and of others, retrieved or judged, that
-    are not relevant, the most alike first."""
+    are not relevant, the most alike first.
+
+    `condensed`: nobody has looked at any other document, so it is neither good nor bad, and where a gain is measured
+    these alone are ranked (Sakai, "Alternatives to Bpref", SIGIR 2007). Ranked among all, a document that was never
+    shown would count as a mistake, and whatever departs from the ranking that people were shown would lose.
+    """
 
     query: Vectors
     relevant: Rows
     refused: Rows
+    condensed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,23 +215,23 @@ def mean_ndcg(topics: Sequence[Topic], scores: Callable[[Topic, Rows, Rows], Sco
         found = []
         for k in sorted({min(k, len(topic.relevant) - 1) for k in SIZES[1:]}):
             refused = topic.refused[:k] if refusing else topic.refused[:0]
-            found.append(
-                residual_ndcg(np.array(scores(topic, topic.relevant[:k], refused)), topic.relevant, k, refused)
-            )
+            found.append(residual_ndcg(np.array(scores(topic, topic.relevant[:k], refused)), topic, k, refused))
         values[i] = np.mean(found)
     return values
 
 
-def residual_ndcg(scores: Scores, relevant: Rows, k: int, refused: Rows) -> float:
+def residual_ndcg(scores: Scores, topic: Topic, k: int, refused: Rows) -> float:
     """nDCG@20 of scores of all documents (n,), which are overwritten, where the first k relevant ones and the refused
     are given: neither ranked nor counted."""
-    scores[relevant[:k]] = scores[refused] = -np.inf
-    depth = min(CUT, len(scores))
-    best = np.argpartition(-scores, depth - 1)[:depth]
-    best = best[np.argsort(-scores[best], kind="stable")]
-    hits = np.isin(best, relevant[k:])
-    ideal = _DISCOUNTS[: min(CUT, len(relevant) - k)].sum()
-    return float(hits @ _DISCOUNTS[:depth] / ideal)
+    scores[topic.relevant[:k]] = scores[refused] = -np.inf
+    if topic.condensed:
+        candidates = np.sort(np.concatenate([topic.relevant, topic.refused]))
+    else:
+        candidates = np.argpartition(-scores, min(CUT, len(scores)) - 1)[:CUT]
+    best = candidates[np.argsort(-scores[candidates], kind="stable")][:CUT]
+    hits = np.isin(best, topic.relevant[k:])
+    ideal = _DISCOUNTS[: min(CUT, len(topic.relevant) - k)].sum()
+    return float(hits @ _DISCOUNTS[: len(best)] / ideal)
 
 
 @contextmanager

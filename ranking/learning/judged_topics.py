@@ -37,12 +37,14 @@ def read_queries(path: Path) -> dict[str, str]:
 @dataclass(frozen=True)
 class Judgements:
     """Topic -> text, and topic -> document -> grade. `relevant` is the least grade that is relevant, `source` a word on
-    where they come from, for the record."""
+    where they come from, for the record. `complete`: what is not judged counts as not relevant, as in test collections;
+    of clicks it is not known."""
 
     queries: Mapping[str, str]
     qrels: Mapping[str, Mapping[str, int]]
     relevant: int = 1
     source: str = ""
+    complete: bool = True
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,11 @@ class Located:
 def located(index: Index, judgements: Judgements, *, moved: bool = False) -> Located:
     """The judged topics of an index: in its conditioned vectors, or with `moved` as its metric moves them.
 
-    Not relevant is what was judged so, and what BM25 retrieves and nobody judged. Raises InputError for an index
-    without vectors, and where queries, judgements and documents have nothing in common.
+    Not relevant is what was judged so and, where judgements are complete, what BM25 retrieves and nobody judged; where
+    they are not, topics are condensed. Raises InputError for an index without vectors, and where queries, judgements
+    and documents have nothing in common.
     """
-    queries, qrels, relevant = judgements.queries, judgements.qrels, judgements.relevant
+    queries, qrels = judgements.queries, judgements.qrels
     view = index.view()
     if view.vectors is None:
         raise InputError(f"The index {index.name!r} has no vectors.", "Build it with an encoder.")
@@ -86,15 +89,16 @@ def located(index: Index, judgements: Judgements, *, moved: bool = False) -> Loc
     topics = []
     for topic, text, vector in zip(track(named, "Reading topics", len(named)), texts, encoded, strict=True):
         found = view.lexical.search(LexicalQuery(text=text), DEPTH).ids
-        topics.append(_topic(vector, found, qrels[topic], place, relevant))
+        topics.append(_topic(vector, found, qrels[topic], place, judgements))
     space = view.vectors.prior_space if moved else view.vectors.space_digest
     return Located(space, ids, vectors, topics)
 
 
 def _topic(
-    query: Vectors, found: Sequence[str], judged: Mapping[str, int], place: Mapping[str, int], relevant: int
+    query: Vectors, found: Sequence[str], judged: Mapping[str, int], place: Mapping[str, int], judgements: Judgements
 ) -> Topic:
-    order = list(dict.fromkeys([*(doc for doc in found if doc in place), *(doc for doc in judged if doc in place)]))
-    wanted = [place[doc] for doc in order if judged.get(doc, relevant - 1) >= relevant]
-    others = [place[doc] for doc in order if judged.get(doc, relevant - 1) < relevant]
-    return Topic(query, np.array(wanted, dtype=np.int64), np.array(others, dtype=np.int64))
+    known = [*found, *judged] if judgements.complete else [*(doc for doc in found if doc in judged), *judged]
+    order = [doc for doc in dict.fromkeys(known) if doc in place]
+    good = np.array([judged.get(doc, judgements.relevant - 1) >= judgements.relevant for doc in order], dtype=np.bool_)
+    rows = np.array([place[doc] for doc in order], dtype=np.int64)
+    return Topic(query, rows[good], rows[~good], not judgements.complete)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -9,7 +11,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from index.errors import InputError
-from ranking.learning.judged import Gain, chance_of, folded
+from ranking.learning.judged import Gain, Topic, chance_of, folded, residual_ndcg
+
+
+@given(st.integers(0, 999), st.integers(0, 3))
+def test_what_nobody_saw_is_neither_good_nor_bad(seed: int, k: int) -> None:
+    """A condensed topic's value is that of the collection which has nothing but its documents."""
+    random = np.random.default_rng(seed)
+    scores = random.normal(size=60)
+    seen = random.permutation(60)[:30]
+    topic = Topic(np.zeros(2, np.float32), seen[:8], seen[8:], condensed=True)
+    refused = topic.refused[:k]
+    value = residual_ndcg(scores.copy(), topic, k, refused)
+    unseen = np.setdiff1d(np.arange(60), seen)
+    other = scores.copy()
+    other[unseen] = random.normal(size=30) + 5
+    assert residual_ndcg(other, topic, k, refused) == value
+    other[unseen] = -np.inf
+    assert residual_ndcg(other, replace(topic, condensed=False), k, refused) == pytest.approx(value)
 
 
 @given(st.integers(16, 40), st.integers(1, 5), st.integers(0, 99))

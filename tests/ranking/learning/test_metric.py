@@ -145,6 +145,16 @@ def test_topics_are_read_with_their_near_misses(tmp_path: Path, dense_index: Ind
     assert all(len(topic.relevant) == 6 for topic in graded)
 
 
+def test_of_clicks_only_what_was_shown_is_known(tmp_path: Path, dense_index: Index) -> None:
+    write_folder(tmp_path)
+    queries, qrels = read_queries(tmp_path / "queries.jsonl"), read_qrels(tmp_path / "train.tsv")
+    found = located(dense_index, Judgements(queries, qrels, complete=False))
+    for name, topic in zip(sorted(queries), found.topics, strict=True):
+        assert topic.condensed
+        assert {found.ids[row] for row in topic.relevant} == {doc for doc, grade in qrels[name].items() if grade}
+        assert [found.ids[row] for row in topic.refused] == ["medicine-01"]
+
+
 @pytest.mark.parametrize(
     ("queries", "qrels", "problem"),
     [

@@ -22,9 +22,13 @@ from ranking.feedback import Feedback
 from ranking.learning.cheap_cli import app
 from ranking.learning.engine import Engine
 from ranking.learning.judged import Topic
+from ranking.learning.judged_topics import Judgements
+from ranking.learning.metric import MetricTraining
+from ranking.learning.on_index import learn_metric, learn_prior
 from ranking.learning.prior import PriorTraining, classifier, start_numbers, train_prior
 from ranking.pipeline import Pipeline
 from ranking.probe import Probe, fit_learned
+from ranking.qrels import read_qrels
 from ranking.vectors import Examples
 from tests.fakes import HashingEncoder
 from tests.index.test_prior import some_prior
@@ -228,17 +232,26 @@ def test_who_forgets_does_not_learn(what: str, given: list[str], new_index: Call
 def test_it_learns_from_clicks_too(
     tmp_path: Path, new_index: Callable[..., Index], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What clicks make likely counts as judged; a log and judgements at once are too much."""
+    """What clicks make likely counts as judged, and what nobody was shown as unknown; a log and judgements at once are
+    too much."""
     monkeypatch.setattr("index.encoder.load_encoder", lambda name, **options: HashingEncoder())
     index = new_index()
     write_folder(tmp_path)
-    lines = [line.split("\t") for line in (tmp_path / "train.tsv").read_text(encoding="utf-8").splitlines()[1:]]
-    rows = [{"query": q, "document": doc, "relevance": 0.9 if int(grade) else 0.2} for q, doc, grade in lines]
+    qrels = read_qrels(tmp_path / "train.tsv")
+    rows = [
+        {"query": query, "document": doc, "relevance": 0.9 if grade else 0.2}
+        for query, judged in qrels.items()
+        for doc, grade in judged.items()
+    ]
     clicks = tmp_path / "clicks.jsonl"
     clicks.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     options = [str(index.path), "--folds", "2", "--epochs", "1"]
     judged = ["--queries", str(tmp_path / "queries.jsonl"), "--qrels", str(tmp_path / "train.tsv")]
-    for what in ("metric", "prior"):
-        assert call([what, *options, "--clicks", str(clicks)]) == call([what, *options, *judged])
+    likely = {query: {doc: int(grade > 0) for doc, grade in found.items()} for query, found in qrels.items()}
+    judgements = Judgements({query: query for query in qrels}, likely, complete=False)
+    found = call(["metric", *options, "--clicks", str(clicks)])
+    assert found == learn_metric(index, judgements, MetricTraining(epochs=1, folds=2))
+    found = call(["prior", *options, "--clicks", str(clicks)])
+    assert found == learn_prior(index, judgements, PriorTraining(epochs=1, folds=2))
     result = CliRunner().invoke(app, ["prior", *options, *judged, "--clicks", str(clicks)])
     assert isinstance(result.exception, InputError)
