@@ -106,7 +106,7 @@ class Bench:
         """The topics under the protocol. Raises InputError where none is left."""
         user = self.experiment.user
         choices = [asdict(self.protocol), type(user).__name__, asdict(user), asdict(self.collection.spec)]  # type: ignore[call-overload]
-        given = [self.collection.judgements, self._first.digest]
+        given = [self.collection.judgements, self.first.digest]
         digest = digest_of([self.state, code_digest(EPISODES), given, choices])
         stored = self.store.read(digest)
         if stored is not None:
@@ -116,7 +116,8 @@ class Bench:
         return episodes
 
     @property
-    def _first(self) -> PipelineSpec:
+    def first(self) -> PipelineSpec:
+        """The pipeline of the protocol's first ranking."""
         specs = specs_with(self.experiment.pipelines, "the experiment")
         if self.protocol.first not in specs:
             raise unknown("pipeline", self.protocol.first, specs, "The first ranking of the protocol")
@@ -132,7 +133,7 @@ class Bench:
             if (absent := [doc for doc in judged if doc not in view.lexical])
         }
         queries = {topic: self.query(topic) for topic in self.collection.topics}
-        first = Pipeline(self._first, self.index)
+        first = Pipeline(self.first, self.index)
         requests = [Request(Query(topic, text), limit=self.protocol.depth) for topic, text in queries.items()]
         firsts = dict(zip(queries, first.rank(requests), strict=True))
         return make_episodes(self.collection, self.protocol, self.experiment.user, queries, firsts, unknown)

@@ -111,6 +111,12 @@ def _check(experiment: Experiment, variants: Mapping[str, Sequence[Variant]]) ->
             f"Ranker {learning[0]!r} learns about embeddings, and the collections are to be indexed without any.",
             "Name an encoder in [index], or let it learn nothing.",
         )
+    clicking = [name for name in learning if experiment.rankers[name].learns_from == "clicks"]
+    if clicking and not experiment.protocol.searchers:
+        raise InputError(
+            f"Ranker {clicking[0]!r} learns from clicks, and nobody searched before.",
+            "Set the protocol's searchers above 0, or let it learn from judgements.",
+        )
     reading = [name for name, choices in variants.items() if choices[0].reads != "protocol"]
     if reading and not experiment.protocol.sessions:
         raise InputError(

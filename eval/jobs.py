@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from eval.bench import Bench
-from eval.crowds import crowd
+from eval.crowds import crowd, looks
 from eval.digests import digest_of
 from eval.episodes import Episode, eligible, highest_grade, negatives_of
 from eval.protocol import Residual
@@ -144,8 +144,7 @@ class Jobs:
                 (ranking,) = pipeline.rank([Request(Query(episode.topic, episode.query))])
                 residual = ranking.without(episode.removed)
                 known[episode.topic] = eligible(residual.ids, self.protocol)[:most]
-            self._crowds[key] = crowd(
-                self.protocol.click_model,
+            pages = looks(
                 known,
                 {episode.topic: self.bench.judged(episode.topic) for episode in episodes},
                 self.bench.experiment.user,
@@ -155,6 +154,7 @@ class Jobs:
                 rounds=self.protocol.rounds,
                 seed=self.protocol.user_seed,
             )
+            self._crowds[key] = crowd(self.protocol.click_model, pages, self.protocol.page)
         return self._crowds[key]
 
     @cached_property

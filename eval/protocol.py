@@ -43,8 +43,9 @@ class Protocol:
     rounds: of feedback in one session. With more than one, each round shows the first `page` unseen documents of the
         ranker's own ranking, and k of each kind become feedback.
     user_seed: of the simulated user's chances.
-    searchers: how many searched for each topic before, in sessions; a click model is fitted to their clicks and reads
-        those of rankers that read debiased clicks. Without any, clicks are read by the published curve.
+    searchers: how many searched for each topic before. In sessions, a click model is fitted to their clicks and reads
+        those of rankers that read debiased clicks; without any, clicks are read by the published curve. Theirs on the
+        training topics' first rankings teach the rankers that learn from clicks.
     click_model: which one; `document-ctr` knows of no bias, and shows what the log alone is worth.
     split, seeds: the shares of train, validation and test topics, drawn anew for each seed.
     measured: the topics that the tables are about.

@@ -15,6 +15,7 @@ from ranking.pipeline import PipelineSpec, Stage
 Role = Literal["ours", "paper", "baseline"]
 Reads = Literal["protocol", "clicks", "debiased", "judgements"]
 Learns = Literal["metric", "co-relevance"]
+Teacher = Literal["judgements", "clicks"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class RankerSpec:
         are, clicks `debiased`, or explicit `judgements`; `protocol` is what the protocol gives everybody.
     learns: what its index learns before it ranks, anew for each seed, of `metric` and `co-relevance`: from the training
         topics, and only where cross-validation confirms it (`eval.teaching`).
+    learns_from: their `judgements`, or debiased `clicks` of the protocol's `searchers` on its first rankings.
     published: the name of the method whose published figures stand beside it.
     options: "stage.option" -> value. grid: "stage.option" -> values of which validation topics choose.
     """
@@ -39,16 +41,18 @@ class RankerSpec:
     published: str = ""
     reads: Reads = "protocol"
     learns: tuple[Learns, ...] = ()
+    learns_from: Teacher = "judgements"
     options: Mapping[str, object] = field(default_factory=dict)
     grid: Mapping[str, Sequence[object]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Taught:
-    """What an index has learned, and the seed whose training topics it has learned from."""
+    """What an index has learned, from what, and the seed whose training topics these were."""
 
     seed: int
     learns: tuple[Learns, ...]
+    teacher: Teacher = "judgements"
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def variants_of(
         chosen = dict(zip(ranker.grid, choice, strict=True))
         label = ", ".join(f"{option}={_shown(value)}" for option, value in chosen.items())
         changed = with_options(spec, chosen, where)
-        for taught in [Taught(seed, ranker.learns) for seed in seeds] if ranker.learns else [None]:
+        for taught in [Taught(seed, ranker.learns, ranker.learns_from) for seed in seeds] if ranker.learns else [None]:
             variants.append(Variant(name, label, changed, ranker.feedback, ranker.reads, taught))
     return variants
 

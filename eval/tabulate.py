@@ -140,18 +140,18 @@ def choices_table(analysis: Analysis) -> Table:
 def taught_table(analysis: Analysis) -> Table:
     """What indexes have learned from training topics: one row per collection, part and seed."""
     rankers = analysis.experiment.rankers.values()
-    parts = list(dict.fromkeys((part, ranker.learns) for ranker in rankers for part in ranker.learns))
+    # A part comes out alike in all rankers that learn it from the same.
+    parts = {(part, ranker.learns_from): ranker.learns for ranker in rankers for part in ranker.learns}
     rows: list[list[Cell]] = []
     for name, found in analysis.results.collections.items():
-        for part in dict.fromkeys(part for part, _ in parts):
-            learns = next(learns for own, learns in parts if own == part)  # a part comes out alike in all of them
+        for (part, teacher), learns in parts.items():
             for seed in analysis.protocol.seeds:
-                learned = found.bench.taught(Taught(seed, learns)).learned[part]
+                learned = found.bench.taught(Taught(seed, learns, teacher)).learned[part]
                 numbers = [learned.get(key, "") for key in ("topics", "plain", "learned", "standard_error", "p")]
                 outcome = "kept" if learned["kept"] else learned.get("problem", "not confirmed")
-                rows.append([name, part, str(seed), *numbers, outcome])
+                rows.append([name, part, teacher, str(seed), *numbers, outcome])
     notes = ["nDCG@20 of the nearest neighbours, of each topic while cross-validation set it aside."]
-    columns = ["collection", "what", "seed", "topics", "plain", "learned", "s.e.", "p", "outcome"]
+    columns = ["collection", "what", "from", "seed", "topics", "plain", "learned", "s.e.", "p", "outcome"]
     return Table("taught", "What was learned from training topics", columns, rows, notes, 3)
 
 

@@ -3,8 +3,9 @@
 A ranker with `learns = ["metric", "co-relevance"]` ranks on a copy of the collection's index, one for each seed, which
 has been through what `clickwise train metric` and `train co-relevance` do: judgements of the training topics, and of
 topics that the protocol drops, are all that it saw. A collection that names a split of judgements for teaching learns
-from that one instead, the same for every seed. Where cross-validation confirms no gain the index stays as it is, and so
-do the rankings.
+from that one instead, the same for every seed. With `learns_from = "clicks"` it saw no judgement, but what simulated
+searchers clicked on the first rankings of these topics, debiased as `--clicks` does. Where cross-validation confirms no
+gain the index stays as it is, and so do the rankings.
 """
 
 from __future__ import annotations
@@ -13,19 +14,25 @@ import os
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from eval.crowds import crowd, looks
 from eval.digests import digest_of
+from eval.episodes import highest_grade
 from eval.rankers import Learns, Taught
 from eval.store import writing_errors
 from index.errors import InputError
-from index.progress import Progress
+from index.progress import Progress, track
+from index.types import Query
+from ranking.contract import Request
+from ranking.learning.click_tasks import likely, soft_judgements
 from ranking.learning.co_relevance import CoRelevanceTraining
 from ranking.learning.judged_topics import Judgements
 from ranking.learning.metric import MetricTraining
+from ranking.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from eval.bench import Bench
@@ -47,6 +54,32 @@ def lesson(bench: Bench, seed: int) -> tuple[dict[str, str], dict[str, Mapping[s
     return {topic: bench.query(topic) for topic in named}, {topic: collection.qrels[topic] for topic in named}
 
 
+def clicked(bench: Bench, judgements: Judgements) -> Judgements:
+    """What searchers of the topics would have told by their clicks on the first rankings: on one page each, and nothing
+    about documents that nobody was shown."""
+    protocol = bench.protocol
+    first = Pipeline(bench.first, bench.index)
+    topics = [topic for topic, text in judgements.queries.items() if text.strip()]
+    shown = {}
+    for topic in track(topics, "Asking those who searched before", len(topics)):
+        (ranking,) = first.rank([Request(Query(topic, judgements.queries[topic]), limit=2 * protocol.page)])
+        shown[topic] = ranking.ids
+    pages = list(
+        looks(
+            shown,
+            judgements.qrels,
+            bench.experiment.user,
+            highest_grade(bench.collection),
+            searchers=protocol.searchers,
+            page=protocol.page,
+            rounds=1,
+            seed=protocol.user_seed,
+        )
+    )
+    found = likely(soft_judgements(pages, crowd(protocol.click_model, pages, protocol.page)))
+    return Judgements(judgements.queries, found, source="clicks", complete=False)
+
+
 def taught_index(bench: Bench, taught: Taught) -> tuple[Path, dict[str, Any]]:
     """The copy of the collection's index that has learned under a seed, from the cache or made now, and how each part
     came out: the outcome of `ranking.learning.on_index`, or the `problem` that stood against it.
@@ -54,11 +87,14 @@ def taught_index(bench: Bench, taught: Taught) -> tuple[Path, dict[str, Any]]:
     Parts are learned one on the other: a copy that has learned the first ones is where the last one begins.
     """
     *before, part = taught.learns
-    start = bench.taught(Taught(taught.seed, tuple(before)) if before else None)
+    start = bench.taught(replace(taught, learns=tuple(before)) if before else None)
     texts, qrels = lesson(bench, taught.seed)
     judgements = Judgements(texts, qrels, bench.collection.spec.relevant, "topics")
-    judged = {topic: dict(grades) for topic, grades in qrels.items()}
-    digest = digest_of([start.state, texts, judged, judgements.relevant, part, asdict(TRAININGS[part])])
+    if taught.teacher == "clicks":
+        judgements = clicked(bench, judgements)
+    judged = {topic: dict(grades) for topic, grades in judgements.qrels.items()}
+    given = [start.state, texts, judged, judgements.relevant, judgements.complete, part, asdict(TRAININGS[part])]
+    digest = digest_of(given)
     path, remembered = bench.store.index(f"{bench.collection.name}-taught", digest), digest_of(["taught", digest])
     outcome = bench.store.read(remembered)
     if outcome is None or not path.exists():

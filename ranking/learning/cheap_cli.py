@@ -173,14 +173,13 @@ def _judgements(
 ) -> Judgements:
     """As judged, or as clicks make likely (grade 1 from even odds on)."""
     from index.errors import InputError
-    from ranking.learning.click_tasks import read_soft_judgements
+    from ranking.learning.click_tasks import likely, read_soft_judgements
     from ranking.learning.judged_topics import Judgements, read_queries
     from ranking.qrels import read_qrels
 
     if clicks is not None and queries is None and qrels is None:
-        soft = read_soft_judgements(clicks, click_model).relevance
-        likely = {query: {doc: int(grade >= 0.5) for doc, grade in found.items()} for query, found in soft.items()}
-        return Judgements({query: query for query in likely}, likely, relevant, clicks.name, complete=False)
+        grades = likely(read_soft_judgements(clicks, click_model))
+        return Judgements({query: query for query in grades}, grades, relevant, clicks.name, complete=False)
     if queries is None or qrels is None or clicks is not None:
         raise InputError("It is not clear what to learn from.", "Name either --queries and --qrels, or --clicks.")
     return Judgements(read_queries(queries), read_qrels(qrels), relevant, qrels.name)

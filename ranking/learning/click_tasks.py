@@ -7,9 +7,13 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from index.errors import InputError, NotFoundError
+
+if TYPE_CHECKING:
+    from ranking.clicks import debias
+    from ranking.clicks.models.registry import Fitted
 
 Grades: TypeAlias = dict[str, dict[str, float]]
 
@@ -31,9 +35,8 @@ class SoftJudgements:
 def read_soft_judgements(path: Path, model: Path | None = None) -> SoftJudgements:
     """From the folder of a click log, or a .jsonl or .parquet file with query, document, relevance and maybe weight.
 
-    A log is debiased page by page, with the fitted click model in `model` or else the published curve. Every page is
-    taken for another searcher's, whose evidence adds up; pages that feedback had changed are left out. Raises
-    NotFoundError and InputError for what is missing or not usable.
+    A log is debiased with the fitted click model in `model` or else the published curve (`soft_judgements`); pages that
+    feedback had changed are left out. Raises NotFoundError and InputError for what is missing or not usable.
     """
     if path.is_dir():
         return _debiased(path, model)
@@ -86,38 +89,51 @@ def _debiased(path: Path, model: Path | None) -> SoftJudgements:
 
     log = ClickLog.open(path)
     fitted = None if model is None else Fitted.load(model)
+    told = SoftJudgements()
+
+    def pages() -> Iterator[tuple[str, debias.Page]]:
+        rows = (page for some in log.pages() for page in some.rows())
+        for page in track(rows, "Debiasing", log.count("impressions")):
+            if (page.arm or "").startswith(AGAIN):
+                continue
+            clicked = frozenset(event.document for event in page.events if event.kind == "click")
+            dwell = {event.document: event.dwell_ms for event in page.events if event.dwell_ms is not None}
+            yield page.query, debias.Page(tuple(page.documents), clicked, dwell_ms=dwell)
+            for event in page.events:
+                if event.kind == "judgement" and event.relevance is not None and event.weight != 0:
+                    told.add(page.query, event.document, event.relevance, 1.0 if event.weight is None else event.weight)
+
+    believed = soft_judgements(pages(), fitted)
+    for query, grades in told.relevance.items():  # what was said in so many words overrides what clicks say
+        for doc, relevance in grades.items():
+            believed.add(query, doc, relevance, told.weight[query][doc])
+    return believed
+
+
+def soft_judgements(pages: Iterable[tuple[str, debias.Page]], fitted: Fitted | None) -> SoftJudgements:
+    """What the clicks on (query, page) say, debiased page by page with a click model or the published curve: every page
+    is taken for another searcher's, whose evidence adds up."""
+    from ranking.clicks import debias
+
     # What others clicked is in the log itself and must not count twice, nor must the ranker's scores with every page.
     options = debias.Debiasing(prior="flat", others=0.0, least=0.0)
     middle = math.log(options.relevant / (1.0 - options.relevant))
     believed: dict[tuple[str, str], tuple[float, float]] = {}
-    told = SoftJudgements()
-    pages = (page for some in log.pages() for page in some.rows())
-    for page in track(pages, "Debiasing", log.count("impressions")):
-        if (page.arm or "").startswith(AGAIN):
-            continue
-        clicked = frozenset(event.document for event in page.events if event.kind == "click")
-        dwell = {event.document: event.dwell_ms for event in page.events if event.dwell_ms is not None}
-        shown = debias.Page(tuple(page.documents), clicked, dwell_ms=dwell)
-        found = debias.debiased(page.query, [shown], fitted=fitted, options=options)
+    for query, page in pages:
+        found = debias.debiased(query, [page], fitted=fitted, options=options)
         for doc, relevance, weight in zip(found.ids, found.relevance.tolist(), found.weight.tolist(), strict=True):
-            odds, untold = believed.get((page.query, doc), (middle, 1.0))
-            believed[page.query, doc] = odds + _logit(relevance) - middle, untold * (1.0 - weight)
-        for event in page.events:
-            if event.kind == "judgement" and event.relevance is not None and event.weight != 0:
-                told.add(page.query, event.document, event.relevance, 1.0 if event.weight is None else event.weight)
-    return _together(((*key, *belief) for key, belief in believed.items()), told)
-
-
-def _together(believed: Iterable[tuple[str, str, float, float]], told: SoftJudgements) -> SoftJudgements:
-    """Beliefs as relevance and weight; what was said in so many words overrides them."""
+            odds, untold = believed.get((query, doc), (middle, 1.0))
+            believed[query, doc] = odds + _logit(relevance) - middle, untold * (1.0 - weight)
     judgements = SoftJudgements()
-    for query, doc, odds, untold in believed:
+    for (query, doc), (odds, untold) in believed.items():
         if 1.0 - untold >= _LEAST:
             judgements.add(query, doc, 1.0 / (1.0 + math.exp(min(-odds, 700.0))), 1.0 - untold)
-    for query, grades in told.relevance.items():
-        for doc, relevance in grades.items():
-            judgements.add(query, doc, relevance, told.weight[query][doc])
     return judgements
+
+
+def likely(soft: SoftJudgements) -> dict[str, dict[str, int]]:
+    """Query -> document -> 1 from even odds on, else 0."""
+    return {query: {doc: int(grade >= 0.5) for doc, grade in found.items()} for query, found in soft.relevance.items()}
 
 
 def _logit(share: float) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from eval.collections import Collection, CollectionSpec
-from eval.crowds import crowd
+from eval.crowds import crowd, looks
 from eval.episodes import Episode, Episodes, make_episodes
 from eval.protocol import Protocol, gives_feedback
 from eval.sessions import Searcher, Timings
@@ -239,12 +239,17 @@ def test_a_session_of_debiased_clicks() -> None:
 
 
 def test_those_who_searched_before_teach_a_click_model() -> None:
-    fitted = crowd(
-        "pbm", {"t": DOCS, "u": []}, {"t": JUDGED, "u": {}}, Judge(), 2, searchers=40, page=4, rounds=2, seed=0
-    )
+    shown, judged = {"t": DOCS, "u": []}, {"t": JUDGED, "u": {}}
+    pages = list(looks(shown, judged, Judge(), 2, searchers=40, page=4, rounds=2, seed=0))
+    assert len(pages) == 80
+    assert {topic for topic, _ in pages} == {"t"}
+    for _, page in pages:
+        assert len(page.documents) == 4
+        assert page.clicked == {doc for doc in page.documents if JUDGED.get(doc, 0) == 2}
+    fitted = crowd("pbm", pages, 4)
     code = fitted.vocabulary.find("t", "d00")
     clicked, skipped = fitted.model.evidence([code])
     assert clicked[0] > 30 > skipped[0]
     assert fitted.vocabulary.queries == ["t"]
-    nobody = crowd("pbm", {"t": DOCS}, {"t": JUDGED}, Judge(), 2, searchers=0, page=4, rounds=2, seed=0)
-    assert nobody.vocabulary.find("t", "d00") == -1 or not nobody.model.evidence([0])[0].any()
+    nobody = crowd("pbm", looks(shown, judged, Judge(), 2, searchers=0, page=4, rounds=2, seed=0), 4)
+    assert nobody.vocabulary.find("t", "d00") == -1

@@ -21,7 +21,7 @@ from eval.protocol import Residual
 from eval.rankers import Taught
 from eval.store import Journal, Store
 from eval.tabulate import published_table, taught_table
-from eval.teaching import lesson
+from eval.teaching import clicked, lesson
 from index.errors import InputError, NotFoundError
 from index.generations import generation_path
 from index.index import Index
@@ -31,6 +31,7 @@ from ranking.config import load_specs
 from ranking.contract import Request
 from ranking.expansion import Rocchio
 from ranking.feedback import Feedback
+from ranking.learning.judged_topics import Judgements
 from ranking.pipeline import Pipeline
 from tests.eval.conftest import Place
 from tests.eval.made import topics, write_covid, write_news, write_robust, write_touche
@@ -263,6 +264,10 @@ def test_a_missing_collection_stops_or_is_skipped_and_reported(place: Place) -> 
             {"protocol": {"measured": "train"}, "rankers": {"bm25": {"learns": ["metric"]}}},
             "'bm25' learns from training topics",
         ),
+        (
+            {"rankers": {"bm25": {"learns": ["metric"], "learns_from": "clicks"}}},
+            "'bm25' learns from clicks, and nobody searched before",
+        ),
         ({"collections": {"small": {"source": "pydocs", "teach": "train"}}}, "one of a BEIR folder"),
         ({"protocol": {"measured": "all"}}, "'knn' has a grid, and would be measured on the topics that choose"),
         ({"protocol": {"first": "bm26"}}, "no pipeline 'bm26'"),
@@ -299,8 +304,35 @@ def test_a_ranker_learns_from_training_topics_alone(tmp_path: Path) -> None:
     assert [analysis.chosen["small", "learned"][seed, 1].taught.seed for seed in (0, 1)] == [0, 1]  # type: ignore[union-attr]
     assert analysis.chosen["small", "smoothed"][0, 1].taught is None
     rows = taught_table(analysis).rows
-    assert [row[:4] for row in rows] == [["small", part, str(seed), 16] for part in both for seed in (0, 1)]
+    told = [["small", part, "judgements", str(seed), 16] for part in both for seed in (0, 1)]
+    assert [row[:5] for row in rows] == told
     assert [row[-1] for row in rows[:2]] == ["kept", "kept"]
+
+
+def test_a_ranker_learns_from_clicks(tmp_path: Path) -> None:
+    """Of those who searched for the training topics before, and nothing of what nobody was shown."""
+    place = Place(tmp_path)
+    learned = {"pipeline": "smoothed", "learns": ["co-relevance"], "learns_from": "clicks"}
+    change = {
+        "rankers": {"learned": learned, "smoothed": {}},
+        "protocol": {"split": [0.8, 0.1, 0.1], "searchers": 50, "page": 4},
+        "user": {"model": "position-based", "noise": 0.0},
+    }
+    results = place.run(change)
+    bench = results.collections["small"].bench
+    texts, qrels = lesson(bench, 0)
+    told = clicked(bench, Judgements(texts, qrels))
+    assert not told.complete
+    first = Pipeline(bench.first, bench.index)
+    good = 0
+    for topic, grades in told.qrels.items():
+        (ranking,) = first.rank([Request(Query(topic, texts[topic]), limit=8)])
+        assert grades.keys() <= set(ranking.ids)
+        assert all(qrels[topic].get(doc, 0) > 0 for doc, grade in grades.items() if grade)  # no click is in vain
+        good += sum(grades.values())
+    assert good > 2 * len(told.qrels)
+    rows = taught_table(Analysis(results)).rows
+    assert [row[:4] for row in rows] == [["small", "co-relevance", "clicks", seed] for seed in ("0", "1")]
 
 
 def test_where_nothing_is_learned_rankings_stay(tmp_path: Path) -> None:
