@@ -82,7 +82,8 @@ def normalised(scores: FloatArray, how: Normalisation) -> FloatArray:
     spread = float(np.ptp(scores))
     if spread <= CONSTANT * float(np.abs(scores).max()):
         return np.ones(len(scores))
-    scaled: FloatArray = (scores - scores.min()) / (spread if how == "min-max" else float(np.std(scores)))
+    deviation = float(np.std(scores)) or spread  # the squares of the least numbers that there are vanish
+    scaled: FloatArray = (scores - scores.min()) / (spread if how == "min-max" else deviation)
     return scaled
 
 

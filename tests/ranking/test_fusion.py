@@ -84,6 +84,12 @@ def test_z_scores_have_deviation_one_and_start_at_zero() -> None:
     assert values.min() == 0.0
 
 
+@pytest.mark.parametrize("how", ["min-max", "z-score"])
+def test_scores_whose_squares_vanish_are_told_apart(how: str) -> None:
+    values = normalised(np.array([0.0, 0.0, np.finfo(np.float64).tiny]), how)  # type: ignore[arg-type]
+    assert values.tolist() == [0.0, 0.0, 1.0]
+
+
 def test_the_number_of_weights_has_to_fit() -> None:
     with pytest.raises(InputError, match=r"2 rankings has 3 weights"):
         CombSum(weights=(1.0, 1.0, 1.0)).fuse([FIRST, SECOND])
