@@ -10,6 +10,13 @@ corpus mean away, and damping the directions in which the corpus varies most, le
 where mu is the corpus mean and V diag(w) V^T its covariance. `a` says how much of the variation stays: 0 whitens
 fully, infinity only centres. (Centring: Mu and Viswanath 2018, "All-but-the-Top"; whitening: Su et al. 2021,
 "Whitening Sentence Representations"; the ridge `a` between the two is ours.) Queries go through the same map.
+
+A corpus of fewer vectors than dimensions, n < d, varies along n of them only, and its covariance says that the others
+have no variation. They would be damped least, so that a query and a document added later, which alone have a part
+there, would seem alike. Of such a covariance only s = (n / d)^2 is believed: w becomes s w + (1 - s) mean(w).
+(Shrinking to the identity: Ledoit and Wolf 2004, "A Well-Conditioned Estimator for Large-Dimensional Covariance
+Matrices"; the share is ours. With 48 texts of pydocs and MiniLM a document added later was among the first ten of
+queries for other things 2.0 times as often as one of the 48; with it 1.3 times, no more than at n = d.)
 """
 
 from __future__ import annotations
@@ -110,7 +117,8 @@ class Space:
         if moments.squares is None:
             return cls(kind, mean.astype(np.float32), None, a)
         covariance = moments.squares / max(moments.count, 1) - np.outer(mean, mean)
-        return cls(kind, mean.astype(np.float32), _damping(covariance, a), a)
+        believed = min(1.0, moments.count / len(mean)) ** 2
+        return cls(kind, mean.astype(np.float32), _damping(covariance, a, believed), a)
 
     def apply(self, vectors: npt.NDArray[np.floating]) -> Single:
         """Map unit rows (n, dimension) to float32 rows of the same shape, each of length one.
@@ -159,7 +167,7 @@ def _blocks(vectors: npt.NDArray[np.floating]) -> Iterator[npt.NDArray[np.float6
         yield block[block.any(axis=1)].astype(np.float64)
 
 
-def _damping(covariance: npt.NDArray[np.float64], a: float) -> Single | None:
+def _damping(covariance: npt.NDArray[np.float64], a: float, believed: float) -> Single | None:
     """The matrix W of the module's docstring, or None (the identity) where there is no variation to speak of."""
     variances, directions = np.linalg.eigh(covariance)
     variances = np.maximum(variances, 0)  # rounding may leave -1e-17 where the corpus does not vary
@@ -167,6 +175,7 @@ def _damping(covariance: npt.NDArray[np.float64], a: float) -> Single | None:
     if mean <= _NOTHING**2:
         return None
     # The floor only matters at a = 0, where directions without any variation would be blown up without bound.
+    variances = believed * variances + (1 - believed) * mean  # all believed: not a bit is changed
     scales = np.maximum(variances / mean + a, _NOTHING) ** -0.5
     damping: Single = ((directions * scales) @ directions.T).astype(np.float32)
     return damping

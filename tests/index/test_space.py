@@ -46,6 +46,26 @@ def test_the_formulas() -> None:
     assert np.allclose(Space.fit(x.astype(np.float32), "centred").apply(x.astype(np.float32)), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("rows", [3, 15, 16, 17])
+def test_of_few_vectors_only_a_share_is_believed(rows: int) -> None:
+    x = corpus(rows).astype(np.float64)
+    mu = x.mean(axis=0)
+    w, v = np.linalg.eigh(np.cov(x.T, bias=True))
+    share = min(1, rows / 16) ** 2
+    w = share * w + (1 - share) * w.mean()
+    expected = (x - mu) @ v @ np.diag((w / w.mean() + 2.0) ** -0.5) @ v.T
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    assert np.allclose(Space.fit(x.astype(np.float32)).apply(x.astype(np.float32)), expected, atol=1e-5)
+
+
+def test_a_document_added_to_few_is_hardly_nearer_to_what_has_nothing_to_do_with_it() -> None:
+    rows = corpus(700, dimension=128)
+    space = Space.fit(rows[:48])
+    scores = space.apply(rows[100:]) @ space.apply(rows[:96]).T
+    first = np.argsort(-scores, axis=1)[:, :10]
+    assert 0.5 < (first >= 48).mean() < 0.6  # half of the documents were added
+
+
 def test_none_only_normalises() -> None:
     vectors = corpus(20)
     assert np.allclose(Space.fit(vectors, "none").apply(vectors.astype(np.float16)), vectors, atol=1e-3)
