@@ -32,8 +32,8 @@ def parse_qrels(
             topic, doc, written = cells[0], cells[2], cells[3]
         elif len(cells) == 3:
             topic, doc, written = cells
-            if line == 1 and not _is_number(written):
-                continue  # BEIR's header
+            if line == 1 and not any(map(_is_number, cells)):
+                continue  # BEIR's header: names alone
         else:
             raise bad_line(where, line, f"{len(cells)} columns where judgements have 4 (TREC) or 3 (BEIR)")
         if not (_is_number(written) and float(written).is_integer()):

@@ -40,6 +40,7 @@ def test_what_can_be_left_out_is_counted(tmp_path: Path) -> None:
         ("1 0 d1 nan\n", r":1: the grade 'nan' is no whole number"),
         ("1 0 d1\t1 x\n", r":1: 2 columns"),
         ("1 d1\n", r":1: 2 columns"),
+        ("1 0 d1\n1 0 d2\n", r":1: the grade 'd1' is no whole number"),
         ("", "holds no judgements"),
         ("query-id\tcorpus-id\tscore\n", "holds no judgements"),
     ],
