@@ -74,12 +74,12 @@ keys.listen({
   },
   step(by) {
     if (document.querySelector("dialog[open]") || !session.hits.length) return false;
-    list.step(by);
+    (beside.current ? beside : list).step(by);
     return true;
   },
   act(name) {
-    const id = reader.document ?? list.current;
-    if (id) act(name, id);
+    const id = reader.document ?? list.current ?? beside.current;
+    if (id) act(name, id, document.activeElement);
     return Boolean(id);
   },
 });

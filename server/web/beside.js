@@ -69,6 +69,15 @@ export class Beside {
     this.#list.toggleWhy(id);
   }
 
+  /** The document of this list that holds the keyboard focus, or null. */
+  get current() {
+    return this.#list.current;
+  }
+
+  step(by) {
+    this.#list.step(by);
+  }
+
   draw() {
     const { problem, answer, hits } = this.#session;
     $("#beside-status").textContent = problem ? `${problem.message} ${problem.advice}` : answer ? this.#status(answer, hits) : "";

@@ -106,6 +106,26 @@ def test_two_rankings_stand_beside_each_other(visit: Opener) -> None:
     expect(page.locator(".elsewhere")).to_have_count(0)
 
 
+def test_the_keys_work_in_the_second_list_too(visit: Opener) -> None:
+    page, _ = visit("python", width=1400)
+    page.get_by_label("Beside it").select_option("bm25-qe")
+    second = page.locator("#hits-beside .hit")
+    expect(second).to_have_count(10)
+    title = second.locator(".title")
+    title.nth(2).focus()
+    for key, place in [("j", 3), ("ArrowDown", 4), ("k", 3), ("ArrowUp", 2)]:
+        page.keyboard.press(key)
+        expect(title.nth(place)).to_be_focused()
+    page.keyboard.press("w")
+    expect(second.nth(2).locator(".why")).to_be_visible()
+    expect(page.locator("#hits .why")).to_have_count(0)
+    document = beside(page)[2]
+    with reranked(page):
+        page.keyboard.press("r")
+    expect(page.locator(f'#hits-beside [data-id="{document}"]')).to_have_attribute("data-mark", "relevant")
+    expect(page.locator("#marks .mark")).to_have_count(1)
+
+
 def test_feedback_stays_where_no_index_is_the_default(visit: Opener) -> None:
     """With several indexes and none set, the first one is searched: choosing how to rank it asks nothing new."""
     page, watch = visit()
