@@ -9,6 +9,8 @@ from pydantic import ValidationError
 
 _PREFIXES: Final = {"value_error": "Value error, ", "assertion_error": "Assertion failed, "}
 """Error type -> what pydantic puts before the message of a validator of our own."""
+_OBJECTS: Final = frozenset({"model_type", "model_attributes_type", "dict_type"})
+"""Error types of what is no object, which pydantic tells in words of Python."""
 
 
 def fault_reason(fault: Mapping[str, Any]) -> str:
@@ -17,6 +19,12 @@ def fault_reason(fault: Mapping[str, Any]) -> str:
         return "there is no such field"
     if fault["type"] == "string_unicode":
         return "the text holds half a surrogate pair, which is no character"
+    if fault["type"] in _OBJECTS:
+        return "input should be an object with named members, as in {...}"
+    if fault["type"] == "union_tag_invalid":
+        return "its {discriminator} should be one of {expected_tags}, and is '{tag}'".format(**fault["ctx"])
+    if fault["type"] == "union_tag_not_found":
+        return "it lacks {discriminator}".format(**fault["ctx"])
     message = str(fault["msg"]).removeprefix(_PREFIXES.get(fault["type"], "")).rstrip(".")
     name = message[1:2].isupper()  # JSON stays JSON
     return message if name else message[:1].lower() + message[1:]

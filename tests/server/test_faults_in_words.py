@@ -47,6 +47,32 @@ def test_the_first_fault_with_its_place() -> None:
     assert field_name(["feedback", 0, "relevance"]) == "feedback[0].relevance"
 
 
+def test_what_is_no_object_is_told_without_words_of_python() -> None:
+    wanted = "input should be an object with named members, as in {...}"
+    assert first_fault(refused([3])) == f"`[0]`: {wanted}"
+    for schema in (dict[str, int], dict[str, Named]):
+        with pytest.raises(ValidationError) as error:
+            TypeAdapter(schema).validate_python([1])
+        assert first_fault(error.value) == wanted
+
+
+def test_a_kind_that_there_is_not_or_that_is_missing(own_client: TestClient) -> None:
+    for job, said in (
+        ({"kind": "x"}, "`job`: its 'kind' should be one of 'rerank', 'embed', 'fit-clicks', 'train', and is 'x'."),
+        ({}, "`job`: it lacks 'kind'."),
+        ([], "`job`: input should be an object with named members, as in {...}."),
+    ):
+        assert own_client.post("/v1/jobs", json={"job": job}).json()["detail"] == said
+
+
+def test_a_form_in_place_of_json(own_client: TestClient) -> None:
+    """What `curl -d` sends without a header."""
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    told = own_client.post("/v1/search", content='{"query": "x"}', headers=form).json()
+    assert told["detail"] == "The body cannot be used: input should be an object with named members, as in {...}."
+    assert "Content-Type: application/json" in told["advice"]
+
+
 def test_over_http() -> None:
     app = FastAPI()
     problems.install(app)
