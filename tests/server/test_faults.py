@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from starlette.testclient import TestClient
 from ranking.learning import engine as engines
 from ranking.learning.engine import Engine
 from ranking.learning.engines import use
+from server.export import export_pages
 from server.service import Service
 from tests.ranking.learning.tiny import tiny_model
 
@@ -82,3 +84,28 @@ def test_the_thread_of_a_model_dies(own_client: TestClient, monkeypatch: pytest.
     again = search(own_client, pipeline="ce", deadline_ms=60_000)
     assert (again.status_code, again.json()["degraded"]) == (200, None)
     assert own_client.get("/readyz").status_code == 200
+
+
+@pytest.mark.parametrize("jumps", [(0, 400, -400), (0, -400, 1)], ids=str)
+def test_the_clock_jumps(
+    own: Service, own_client: TestClient, monkeypatch: pytest.MonkeyPatch, jumps: tuple[int, ...]
+) -> None:
+    """In days: rounds, clicks and whose they are go by what came after what, not by what the clock said."""
+    began = time.time_ns()
+    shown = list[Any]()  # the newest page of each query
+    for days in jumps:
+        now = began + days * 86_400 * 10**9
+        monkeypatch.setattr("server.store.rows.time.time_ns", lambda now=now: now)
+        shown.append(search(own_client, session_id="visitor").json())
+        for place, page in enumerate(shown):
+            click = {"query_id": page["query_id"], "document": page["hits"][-1]["id"], "kind": "click"}
+            assert own_client.post("/v1/feedback", json=click).status_code == 201
+            shown[place] = own_client.post("/v1/search", json={"query_id": page["query_id"]}).json()
+            assert len(shown[place]["feedback"]) == shown[place]["round"] - 1
+    pages = list(export_pages(own.store))
+    assert sum(len(page.events) for page in pages) == 6
+    firsts = [page for page in pages if page.query_id.startswith(shown[0]["query_id"])]
+    assert [len(page.events) for page in firsts] == [1, 1, 1, 0]  # each click on the page that was the newest then
+    for path in ("/v1/operation/traffic", "/v1/operation/clicks", "/v1/experiments", "/v1/interleaving", "/readyz"):
+        assert own_client.get(path).status_code == 200
+    assert own_client.delete("/v1/people/visitor").json()["queries"] == 3  # whichever salt was in use
