@@ -116,8 +116,9 @@ def test_the_experiments_that_come_along_are_about_pipelines_that_exist(name: st
         specs = specs_with(experiment.pipelines, name)
         assert variants_of(ranker, spec, specs, experiment.protocol.expansion_terms, experiment.protocol.seeds)
     roles = {ranker.role for ranker in experiment.rankers.values()}
-    # One that compares ways of giving feedback to one ranker has no methods of others in it.
-    expected = {"debiased.toml": {"ours", "baseline"}, "paper-recipe.toml": {"ours", "paper"}}
+    # One that compares ways of giving feedback to one ranker, or gives none, has no methods of others in it.
+    alone, recipe = {"ours", "baseline"}, {"ours", "paper"}
+    expected = {"debiased.toml": alone, "first-page.toml": alone, "paper-recipe.toml": recipe}
     assert roles == expected.get(name, {"paper", "ours", "baseline"})
     assert set(experiment.published) <= set(experiment.collections)
 
