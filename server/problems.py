@@ -19,7 +19,7 @@ from server.faults import fault_reason, field_name
 MEDIA_TYPE: Final = "application/problem+json"
 TITLES: Final[Mapping[str, str]] = {
     "invalid-input": "The request cannot be used",
-    "bad-record": "A document cannot be used",
+    "bad-record": "A record cannot be used",
     "malformed": "The body cannot be read",
     "not-found": "There is no such thing",
     "method-not-allowed": "The method does not fit the address",

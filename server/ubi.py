@@ -34,6 +34,7 @@ from server.faults import fault_reason, field_name
 from server.problems import BulkError
 from server.schemas import Body, DocumentId, ShortText, Text
 from server.schemas_ubi import Rejected, UbiAnswer
+from server.search import about
 from server.store import Page, Round, Store, StoredQuery
 from server.store.store import Asked
 
@@ -138,7 +139,8 @@ class Ubi:
 
     def _asked(self, asked: _Query) -> Asked:
         """The query with what it showed, as the store keeps them."""
-        name, index = self._catalog.index(self._index_of(asked))
+        with about("query_attributes.index"):
+            name, index = self._catalog.index(self._index_of(asked))
         hits = list(dict.fromkeys(str(hit) for hit in asked.query_response_hit_ids))
         told = asked.query_attributes
         made = Round(
@@ -232,7 +234,7 @@ class _Counting:
             fault = error.errors()[0]
             self.reject(number, field_name(fault["loc"]), fault_reason(fault))
         except (InputError, NotFoundError, ConflictError) as error:
-            self.reject(number, error.field, error.message)
+            self.reject(number, error.field, str(error))
 
     def answer(self, notes: Sequence[str] = (), query_id: str | None = None) -> UbiAnswer:
         if self.rejected and not (self.recorded or self.duplicates or self.ignored):

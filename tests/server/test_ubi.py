@@ -82,7 +82,7 @@ def test_an_id_of_another_question_is_refused_beside_those_that_are_new(own_clie
     answer = post(own_client, "/ubi/queries", query("q0"), query("q1", user_query="another"), query("q2"))
     assert (answer["recorded"], answer["rejected"]) == (2, 1)
     assert [(error["record"], error["detail"]) for error in answer["errors"]] == [
-        (2, "The query_id 'q1' belongs to another question.")
+        (2, "The query_id 'q1' belongs to another question. Use an id of its own.")
     ]
     assert own.store.query("q1").text == "espresso"
     assert own.store.round("q2") is not None
@@ -130,6 +130,15 @@ def test_a_query_needs_no_more_than_the_standard_asks(own_client: TestClient, ow
     assert post(own_client, "/ubi/events", told)["recorded"] == 1
     assert post(own_client, "/ubi/queries", query("q1"))["query_id"] == "q1"
     assert post(own_client, "/ubi/queries", {"user_query": "a"}, {"user_query": "b"})["query_id"] is None
+
+
+def test_an_index_that_is_not_there_is_named_with_those_that_are(own_client: TestClient) -> None:
+    told = own_client.post("/ubi/queries", json=query(query_attributes={"index": "gone"}))
+    said = problem(told, 422, "bad-record")
+    assert said["errors"] == [
+        {"line": 1, "field": "query_attributes.index", "detail": "There is no index 'gone'. Valid: own"}
+    ]
+    assert said["title"] == "A record cannot be used"
 
 
 def test_clicks_on_no_hit_are_left_aside_and_said(own_client: TestClient) -> None:
