@@ -174,8 +174,8 @@ def _damping(covariance: npt.NDArray[np.float64], a: float, believed: float) -> 
     mean = float(variances.mean()) if len(variances) else 0.0
     if mean <= _NOTHING**2:
         return None
-    # The floor only matters at a = 0, where directions without any variation would be blown up without bound.
     variances = believed * variances + (1 - believed) * mean  # all believed: not a bit is changed
+    # The floor only matters at a = 0, where directions without any variation would be blown up without bound.
     scales = np.maximum(variances / mean + a, _NOTHING) ** -0.5
     damping: Single = ((directions * scales) @ directions.T).astype(np.float32)
     return damping
