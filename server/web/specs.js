@@ -66,7 +66,7 @@ export const intervals = (field, name, title, rows) => ({
       mark: { type: "rule", strokeWidth: 2 },
       // The title ends where the axis ends: to its left there is room below the names.
       encoding: {
-        x: measured("low", title, { scale: { padding: 8 }, axis: { format: ".3f", titleAnchor: "end", titleAlign: "right" } }),
+        x: measured("low", title, { scale: { padding: 8 }, axis: { format: ".3f", tickMinStep: 0.001, titleAnchor: "end", titleAlign: "right" } }),
         x2: { field: "high" },
       },
     },
