@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from ranking.feedback import Feedback
@@ -24,7 +24,10 @@ _GRADES: Final = {"click": (1.0, CLICK_WEIGHT), "relevant": (1.0, 1.0), "not_rel
 @dataclass(frozen=True, slots=True)
 class Event:
     """One act on one document of one query. `position` is its 1-based rank on the page; a repeated `idempotency_key`
-    is the same event sent again. `relevance` and `weight` are set for the kind `graded` and None for the others."""
+    is the same event sent again. `relevance` and `weight` are set for the kind `graded` and None for the others. An
+    event says whose it is where its page may not know that; whoever it names, it is the same event, as pseudonyms
+    change.
+    """
 
     query_id: str
     document: str
@@ -34,6 +37,9 @@ class Event:
     idempotency_key: str | None = None
     relevance: float | None = None
     weight: float | None = None
+    session_id: str | None = field(default=None, compare=False)
+    client_id: str | None = field(default=None, compare=False)
+    user_id: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,13 +49,16 @@ class _Record(Body):
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True, allow_inf_nan=False)
 
 
-class _Query(_Record):
-    user_query: Text
-    query_id: _Known = None
+class _Personal(_Record):
     application: _Known = None
     client_id: _Known = None
     session_id: _Known = None
     user_id: _Known = None
+
+
+class _Query(_Personal):
+    user_query: Text
+    query_id: _Known = None
     query_response_hit_ids: Annotated[list[DocumentId | int], Field(max_length=10_000)] = Field(default=[])
     query_attributes: dict[str, Any] = Field(default={})
 
@@ -74,9 +77,8 @@ class _Attributes(_Record):
     dwell_time: float | None = Field(default=None, ge=0, le=1e9, description="seconds")
 
 
-class _Event(_Record):
+class _Event(_Personal):
     query_id: ShortText
-    application: _Known = None
     event_attributes: _Attributes
 
 
@@ -188,6 +190,9 @@ class Ubi:
             position=position,
             dwell_ms=None if told.dwell_time is None else round(1000 * told.dwell_time),
             idempotency_key=f"ubi:{hashlib.sha256(content).hexdigest()[:40]}",
+            session_id=click.session_id,
+            client_id=click.client_id,
+            user_id=click.user_id,
         )
 
     def _see(self, click: _Event) -> None:

@@ -75,7 +75,7 @@ def erase(
     store_url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Forget one person: every query that they were shown a page of, with all that belongs to it.
+    """Forget one person: every query that they were shown a page of or clicked on, with all that belongs to it.
 
     Exported click logs are not the store's: they hold the person's pseudonym until they are deleted or exported anew.
     """

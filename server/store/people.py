@@ -2,8 +2,8 @@
 
 A session, client or user id is stored as its HMAC-SHA-256 under a secret salt (RFC 2104), cut to 128 bits. The salt
 changes every `days`: within them the pages of one person can be told to be one person's, beyond them not. Salts stay in
-the store as long as pages that they named, because erasing a person means finding their pseudonyms; when the last such
-page is pruned its salt goes too, and nobody can tell any more whose it was.
+the store as long as pages and events that they named, because erasing a person means finding their pseudonyms; when
+the last of these is pruned its salt goes too, and nobody can tell any more whose it was.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import secrets
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Select, delete, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, delete, func, insert, or_, select, true, union
 
+from server.events import Event
 from server.store import removals
 from server.store.database import Database
 from server.store.records import Erased, Page
@@ -28,10 +29,12 @@ from server.store.tables import events, impressions, queries, rankings, salts
 DAY_MS: Final = 24 * 3600 * 1000
 _BATCH: Final = 100
 """Queries whose last rows go in one transaction."""
+_ALL: Final = true()
+Named = TypeVar("Named", Page, Event)
 
 
 class Pseudonyms:
-    """Gives pages their pseudonyms. `days` is how long one salt is used; with 0 ids are stored as they come.
+    """Gives pages and events their pseudonyms. `days` is how long one salt is used; with 0 ids are stored as they come.
     Thread-safe."""
 
     def __init__(self, database: Database, days: int) -> None:
@@ -39,16 +42,16 @@ class Pseudonyms:
         self._current: tuple[int, bytes] | None = None
         self._turn = threading.Lock()
 
-    def of(self, page: Page) -> Page:
-        """The page with pseudonyms in place of ids."""
-        if not self._lasts_ms or not (page.session_id or page.client_id or page.user_id):
-            return page
+    def of(self, named: Named) -> Named:
+        """The page or event with pseudonyms in place of ids."""
+        if not self._lasts_ms or not (named.session_id or named.client_id or named.user_id):
+            return named
         salt = self._salt()
         return replace(
-            page,
-            session_id=page.session_id and pseudonym(page.session_id, salt),
-            client_id=page.client_id and pseudonym(page.client_id, salt),
-            user_id=page.user_id and pseudonym(page.user_id, salt),
+            named,
+            session_id=named.session_id and pseudonym(named.session_id, salt),
+            client_id=named.client_id and pseudonym(named.client_id, salt),
+            user_id=named.user_id and pseudonym(named.user_id, salt),
         )
 
     def _salt(self) -> bytes:
@@ -77,31 +80,39 @@ def pseudonym(person: str, salt: bytes) -> str:
 
 
 def erase(database: Database, person: str) -> Erased:
-    """Remove every query that this session, client or user has been shown a page of, with all that belongs to it.
+    """Remove every query that this session, client or user has been shown a page of, or is named by an event of, with
+    all that belongs to it.
 
     Piece by piece: others write in between, and a kill leaves the rest. Raises UnavailableError where the store cannot
     be written. Asking again goes on where it stopped.
     """
     with database.reading() as connection:
         names = [person, *(pseudonym(person, salt) for salt in connection.execute(select(salts.c.salt)).scalars())]
-    people = (impressions.c.session_id, impressions.c.client_id, impressions.c.user_id)
-    theirs = select(impressions.c.query_id).where(or_(*(column.in_(names) for column in people))).distinct()
-    done = remove_queries(database, theirs)
+    found = union(*(select(table.c.query_id).where(_names(table, names)) for table in (impressions, events)))
+    theirs = select(queries.c.query_id).where(queries.c.query_id.in_(found))
+    telling = select(func.min(events.c.event_id)).where(_names(events, names)).group_by(events.c.query_id)
+    done = remove_queries(database, theirs, events.c.event_id.not_in(telling))
     database.compact()
     return done
 
 
-def remove_queries(database: Database, which: Select[Any]) -> Erased:
-    """Remove the queries of these ids with all that belongs to them."""
+def _names(table: Table, names: Sequence[str]) -> ColumnElement[bool]:
+    return or_(*(column.in_(names) for column in (table.c.session_id, table.c.client_id, table.c.user_id)))
+
+
+def remove_queries(database: Database, which: Select[Any], early: ColumnElement[bool] = _ALL) -> Erased:
+    """Remove the queries of these ids with all that belongs to them. `early` are the events that may go before their
+    query: all but those by which `which` finds it."""
     done = Erased()
     while True:
         with database.reading() as connection:
             wanted = connection.execute(which.limit(_BATCH)).scalars().all()
         if not wanted:
             return done
-        # What there may be much of first. The pages go with their queries: they are what tells whose those are.
-        for table in (events, rankings):
-            while removed := remove_some(database, table, table.c.query_id.in_(wanted)):
+        # What there may be much of first. Pages, and an event that names the person, go with their queries: they are
+        # what tells whose those are.
+        for table, rows in ((events, early), (rankings, _ALL)):
+            while removed := remove_some(database, table, table.c.query_id.in_(wanted) & rows):
                 done += Erased(**{table.name: removed})
         with database.writing(long=True) as connection:
             done += _remove(connection, wanted)

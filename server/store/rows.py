@@ -101,10 +101,14 @@ def event_row(event: Event) -> dict[str, Any]:
         "dwell_ms": event.dwell_ms,
         "idempotency_key": event.idempotency_key,
         "received_ms": now_ms(),
+        "session_id": event.session_id,
+        "client_id": event.client_id,
+        "user_id": event.user_id,
     }
 
 
 def event_of(row: RowMapping) -> Event:
+    """The event of a row, but for whose it is: that is there to be erased by, and for nothing else."""
     return Event(
         query_id=row["query_id"],
         document=row["document"],

@@ -126,8 +126,9 @@ class Store:
         is neither new nor there.
         """
         known, row = self._pseudonyms.of(page), round_row(query.id, made)  # packed before others have to wait
+        judged = [self._pseudonyms.of(event) for event in graded]
         with self._recording(query.id) as connection:
-            return add_round(connection, query, made, row, known, graded, new=new)
+            return add_round(connection, query, made, row, known, judged, new=new)
 
     def add_page(self, query_id: str, number: int, page: Page) -> None:
         """Record another page shown of a round. Raises NotFoundError for an unknown query."""
@@ -140,13 +141,15 @@ class Store:
 
         Raises NotFoundError for an unknown query and ConflictError where the key belongs to a different event.
         """
+        known = self._pseudonyms.of(event)
         with self._recording(event.query_id) as connection:
-            return add_event(self.database, connection, event)
+            return add_event(self.database, connection, known)
 
     def add_events(self, many: Sequence[Event]) -> list[tuple[int, bool] | ClickwiseError]:
         """Record events together; for each what `add_event` gives, or the error that it would raise."""
+        known = [self._pseudonyms.of(event) for event in many]
         # In the order of their keys, so that two who send the same events never wait for each other.
-        return self._together(many, lambda event: event.idempotency_key or "", partial(add_event, self.database))
+        return self._together(known, lambda event: event.idempotency_key or "", partial(add_event, self.database))
 
     def add_queries(self, many: Sequence[Asked]) -> list[bool | ClickwiseError]:
         """Record queries together, each with its one ranking and page, as another service has answered it. For

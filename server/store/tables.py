@@ -79,10 +79,6 @@ impressions: Final = Table(
 )
 """One row per page shown."""
 
-for _person in ("session_id", "client_id", "user_id"):
-    _told = impressions.c[_person].is_not(None)  # most pages tell one of them
-    Index(f"ix_impressions_{_person}", impressions.c[_person], sqlite_where=_told, postgresql_where=_told)
-
 events: Final = Table(
     "events",
     METADATA,
@@ -97,8 +93,16 @@ events: Final = Table(
     Column("idempotency_key", String),  # unique: on PostgreSQL in each week, and between weeks by `claim`
     Column("received_ms", BigInteger, nullable=False, index=True),
     Column("impression_id", BigInteger),  # the query's newest page by then; NULL in events of schema version 2
+    Column("session_id", String),  # these three of events that name their own person
+    Column("client_id", String),
+    Column("user_id", String),
 )
 """One row per act of a person."""
+
+for _table in (impressions, events):
+    for _person in ("session_id", "client_id", "user_id"):
+        _told = _table.c[_person].is_not(None)  # most pages tell one of them, most events none
+        Index(f"ix_{_table.name}_{_person}", _table.c[_person], sqlite_where=_told, postgresql_where=_told)
 
 salts: Final = Table(
     "salts",

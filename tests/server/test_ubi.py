@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy.event import listen
 from starlette.testclient import TestClient
 
@@ -165,6 +166,21 @@ def test_half_characters_in_what_is_noted_besides_harm_nothing(own_client: TestC
     assert made is not None
     assert made.version == "new? 2"
     assert own_client.delete("/v1/people/s%3F").json()["queries"] == 1
+
+
+@pytest.mark.parametrize("person", ["session-1", "client-1", "user-1"])
+def test_whom_only_clicks_name_is_erased(own_client: TestClient, own: Service, person: str) -> None:
+    post(own_client, "/ubi/queries", query(client_id=""), query("q2", client_id=""))
+    named = click(user_id="user-1")
+    post(own_client, "/ubi/events", named, click(query_id="q2", session_id="", client_id=None))
+    assert post(own_client, "/ubi/events", named)["duplicates"] == 1
+    stored = b"".join(path.read_bytes() for path in Path(own.store.database.where).parent.glob("store.db*"))
+    assert b"coffee-05" in stored
+    assert person.encode() not in stored
+    answer = own_client.delete(f"/v1/people/{person}").json()
+    assert answer == {"queries": 1, "rankings": 1, "impressions": 1, "events": 1}
+    assert own_client.post("/v1/search", json={"query_id": "q1"}).status_code == 404
+    assert own_client.post("/v1/search", json={"query_id": "q2"}).status_code == 200
 
 
 def test_where_nothing_can_be_used_it_is_a_problem(own_client: TestClient) -> None:

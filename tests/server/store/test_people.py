@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Table, select
 from sqlalchemy.event import listen
 
 from index.errors import NotFoundError
@@ -16,7 +16,7 @@ from server.events import Event
 from server.store import Page, Store, StoredQuery, removals
 from server.store.people import DAY_MS, pseudonym
 from server.store.records import Erased
-from server.store.tables import impressions, salts
+from server.store.tables import events, impressions, salts
 from tests.server.store.conftest import Clock, a_round, asked, count
 
 
@@ -32,10 +32,10 @@ def search(store: Store, query_id: str, *, session: str | None = None, user: str
     store.add_round(StoredQuery(query_id, "docs", "a private question"), a_round("a", "b"), page, new=True)
 
 
-def people(store: Store) -> list[tuple[str | None, str | None, str | None]]:
-    columns = (impressions.c.session_id, impressions.c.client_id, impressions.c.user_id)
+def people(store: Store, table: Table = impressions) -> list[tuple[str | None, str | None, str | None]]:
+    columns = (table.c.session_id, table.c.client_id, table.c.user_id)
     with store.reading() as connection:
-        return [tuple(row) for row in connection.execute(select(*columns).order_by(impressions.c.impression_id))]
+        return [tuple(row) for row in connection.execute(select(*columns).order_by(*table.primary_key.columns))]
 
 
 def test_ids_become_pseudonyms_that_stay_the_same_for_their_days(store: Store) -> None:
@@ -104,6 +104,63 @@ def test_erasing_a_person(store: Store, address: str, clock: Clock, person: str)
     ):
         with pytest.raises(NotFoundError, match=gone):
             late()
+
+
+def click(query_id: str, key: str | None = None, **person: str) -> Event:
+    return Event(query_id, "a", "click", idempotency_key=key, **person)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("person", ["s1", "c1", "u1"])
+def test_erasing_a_person_whom_only_an_event_names(store: Store, clock: Clock, person: str) -> None:
+    for query_id in ("q1", "q2", "q3"):
+        search(store, query_id, session="shared")
+    store.add_events([click("q1", session_id="s1", client_id="c1", user_id="u1"), click("q3", session_id="s2")])
+    clock.days = 40  # under another salt
+    store.add_event(click("q2", session_id="s1", client_id="c1", user_id="u1"))
+    store.add_event(click("q2"))
+    assert store.erase(person) == Erased(2, 2, 2, 3)
+    assert store.erase(person) == Erased()
+    assert store.query("q3").text == "a private question"
+    assert count(store, "events") == 1
+
+
+def test_events_hold_pseudonyms(store: Store) -> None:
+    search(store, "q1", session="s", user="u")
+    [(session, _, user)] = people(store)
+    store.add_events([click("q1", session_id="s", client_id="u", user_id="u"), click("q1")])
+    store.add_event(click("q1", user_id="u"))
+    graded = [Event("q1", "a", "graded", relevance=1.0, session_id="s")]
+    store.add_round(StoredQuery("q1", "", ""), a_round("a"), Page(0, ("a",)), graded, new=False)
+    nobody = (None, None, None)
+    assert people(store, events) == [(session, user, user), nobody, (None, None, user), (session, None, None)]
+
+
+def test_an_event_sent_again_under_another_salt_is_the_same(store: Store, clock: Clock) -> None:
+    search(store, "q1")
+    first = store.add_event(click("q1", "k", session_id="s"))
+    clock.days = 40
+    search(store, "q2", session="s")
+    assert store.add_events([click("q1", "k", session_id="s")]) == [(first[0], True)]
+    assert store.erase("s") == Erased(2, 2, 2, 1)
+
+
+def test_who_is_interrupted_finds_the_rest_of_what_only_events_tell(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(removals, "PIECE", 50)
+    search(store, "q1")
+    store.add_events([click("q1", session_id="s") for _ in range(130)])
+
+    def killed(*_: object) -> Erased:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("server.store.people._remove", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.erase("s")
+    assert count(store, "events") == 1  # the others went piece by piece
+    assert store.erase("s") == Erased(1, 0, 1, 1)
+    assert count(store, "queries") == 0
 
 
 def test_erasing_an_unknown_person_removes_nothing(store: Store) -> None:

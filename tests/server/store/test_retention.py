@@ -84,6 +84,24 @@ def test_salts_go_with_the_pages_that_they_named(address: str, clock: Clock) -> 
     store.close()
 
 
+def test_salts_stay_with_the_events_that_they_named(address: str, clock: Clock) -> None:
+    store = Store.open(address, pseudonym_days=10)
+    clock.days = -40
+    asked(store, StoredQuery("q1", "", ""))
+    for days in (-25, -5):
+        clock.days = days
+        store.add_round(StoredQuery("q1", "", ""), a_round("a"), Page(0, ("a",)), new=False)
+        store.add_event(Event("q1", "a", "click", user_id=f"u{days}"))
+    clock.days = 0
+    prune(store.database, 26)
+    assert count(store, "events") == 2
+    prune(store.database, 20)
+    assert (count(store, "events"), count(store, "salts")) == (1, 2)
+    assert store.erase("u-25") == Erased()  # whose event has gone
+    assert store.erase("u-5") == Erased(1, 1, 1, 1)
+    store.close()
+
+
 def test_writers_go_on_while_it_prunes(store: Store, clock: Clock) -> None:
     clock.days = -60
     asked(store, StoredQuery("old", "docs", "text"))

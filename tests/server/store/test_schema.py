@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from sqlalchemy import text
 from index.errors import ConflictError
 from server.events import Event
 from server.store import Store, schema
+from server.store.records import Erased
 from server.store.rows import packed
 from server.store.tables import METADATA
 from tests.postgres import Server
@@ -119,6 +121,26 @@ def test_a_store_from_before_alembic_is_taken_over(tmp_path: Path, version: int)
         page = connection.execute(text("SELECT impression_id, user_id, arm, credits FROM impressions")).one()
     assert tuple(page) == (7, "u", *arm)
     test_the_migrations_make_the_declared_tables(store)
+    store.close()
+
+
+def test_events_from_before_they_named_people_are_taken_over(address: str) -> None:
+    store = Store.open(address)
+    asked(store)
+    sent = Event("q1", "a", "click", position=1, dwell_ms=1200, idempotency_key="k")
+    number, _ = store.add_event(sent)
+    with store.writing() as connection:  # as revision 0007 had it
+        for person in ("session_id", "client_id", "user_id"):
+            connection.execute(text(f"DROP INDEX ix_events_{person}"))
+            connection.execute(text(f"ALTER TABLE events DROP COLUMN {person}"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0007'"))
+    store.close()
+    store = Store.open(address)
+    test_the_migrations_make_the_declared_tables(store)
+    assert store.add_event(replace(sent, user_id="visitor")) == (number, True)
+    assert store.erase("visitor") == Erased()
+    store.add_event(replace(sent, idempotency_key="another", user_id="visitor"))
+    assert store.erase("visitor") == Erased(1, 1, 1, 2)
     store.close()
 
 
