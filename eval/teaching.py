@@ -56,9 +56,21 @@ def lesson(bench: Bench, seed: int) -> tuple[dict[str, str], dict[str, Mapping[s
 
 def clicked(bench: Bench, judgements: Judgements) -> Judgements:
     """What searchers of the topics would have told by their clicks on the first rankings: on one page each, and nothing
-    about documents that nobody was shown."""
-    protocol = bench.protocol
-    first = Pipeline(bench.first, bench.index)
+    about documents that nobody was shown. From the cache, or made now."""
+    protocol, user = bench.protocol, bench.experiment.user
+    searching = [protocol.searchers, protocol.page, protocol.click_model, protocol.user_seed]
+    looking = [type(user).__name__, asdict(user), highest_grade(bench.collection)]  # type: ignore[call-overload]
+    asked = [judgements.queries, {topic: dict(grades) for topic, grades in judgements.qrels.items()}]
+    digest = digest_of(["clicks", bench.state, bench.first.digest, *searching, *looking, *asked])
+    found = bench.store.read(digest)
+    if found is None:
+        found = _told_by_clicks(bench, judgements)
+        bench.store.write(digest, found)
+    return Judgements(judgements.queries, found, source="clicks", complete=False)
+
+
+def _told_by_clicks(bench: Bench, judgements: Judgements) -> dict[str, dict[str, int]]:
+    protocol, first = bench.protocol, Pipeline(bench.first, bench.index)
     topics = [topic for topic, text in judgements.queries.items() if text.strip()]
     shown = {}
     for topic in track(topics, "Asking those who searched before", len(topics)):
@@ -76,8 +88,7 @@ def clicked(bench: Bench, judgements: Judgements) -> Judgements:
             seed=protocol.user_seed,
         )
     )
-    found = likely(soft_judgements(pages, crowd(protocol.click_model, pages, protocol.page)))
-    return Judgements(judgements.queries, found, source="clicks", complete=False)
+    return likely(soft_judgements(pages, crowd(protocol.click_model, pages, protocol.page)))
 
 
 def taught_index(bench: Bench, taught: Taught) -> tuple[Path, dict[str, Any]]:

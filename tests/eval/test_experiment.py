@@ -309,8 +309,8 @@ def test_a_ranker_learns_from_training_topics_alone(tmp_path: Path) -> None:
     assert [row[-1] for row in rows[:2]] == ["kept", "kept"]
 
 
-def test_a_ranker_learns_from_clicks(tmp_path: Path) -> None:
-    """Of those who searched for the training topics before, and nothing of what nobody was shown."""
+def test_a_ranker_learns_from_clicks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of those who searched for the training topics before, asked once; nothing of what nobody was shown."""
     place = Place(tmp_path)
     learned = {"pipeline": "smoothed", "learns": ["co-relevance"], "learns_from": "clicks"}
     change = {
@@ -333,6 +333,8 @@ def test_a_ranker_learns_from_clicks(tmp_path: Path) -> None:
     assert good > 2 * len(told.qrels)
     rows = taught_table(Analysis(results)).rows
     assert [row[:4] for row in rows] == [["small", "co-relevance", "clicks", seed] for seed in ("0", "1")]
+    monkeypatch.setattr("eval.teaching.looks", lambda *_, **__: pytest.fail("they were asked again"))
+    assert clicked(bench, Judgements(texts, qrels)) == told
 
 
 def test_where_nothing_is_learned_rankings_stay(tmp_path: Path) -> None:
