@@ -209,17 +209,14 @@ def update(
         deleted = opened.delete(wanted)
     count = opened.view().documents
     if as_json:
-        answer = {"index": opened.name, "upserted": upserted, "deleted": deleted, "unknown": unknown}
-        answer["documents"] = count
-        _print_json({**answer, **counts(report)})
+        done = {"upserted": upserted, "deleted": deleted, "unknown": unknown, "documents": count}
+        _print_json({"index": opened.name, **done, **counts(report)})
         return
     say_what_was_bad(report)
     typer.echo(f"Updated {opened.path}: {upserted:,} added or replaced, {deleted:,} deleted, {count:,} now.")
     if unknown:
-        more = " ..." if len(unknown) > SHOWN else ""
-        typer.echo(
-            f"To be deleted but not in the index: {len(unknown):,} ({', '.join(unknown[:SHOWN])}{more}).", err=True
-        )
+        named = ", ".join(unknown[:SHOWN]) + (" ..." if len(unknown) > SHOWN else "")
+        typer.echo(f"To be deleted but not in the index: {len(unknown):,} ({named}).", err=True)
 
 
 @app.command()

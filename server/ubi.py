@@ -15,7 +15,7 @@ import hashlib
 import json
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Annotated, Any, Final, TypeAlias, TypeVar
@@ -25,7 +25,6 @@ from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, Validation
 
 from index.errors import ClickwiseError, ConflictError, InputError, NotFoundError
 from index.types import Ranking
-from ranking.clicks.formats.json_records import BULK
 from ranking.clicks.formats.ubi import CLICKS
 from ranking.clicks.formats.ubi_ranks import Ordinals
 from server.catalog import Catalog
@@ -37,6 +36,7 @@ from server.schemas_ubi import Rejected, UbiAnswer
 from server.search import about
 from server.store import Page, Round, Store, StoredQuery
 from server.store.store import Asked
+from server.ubi_bodies import records
 
 MOST_TOLD: Final = 100
 _Known = Annotated[ShortText | None, BeforeValidator(lambda value: None if value == "" else value)]
@@ -83,7 +83,6 @@ class _Event(_Personal):
 
 
 _QUERY, _EVENT = TypeAdapter(_Query), TypeAdapter(_Event)
-Numbered = tuple[int, Any]  # a record with its number in the body, from 1
 _Shown: TypeAlias = tuple[StoredQuery, Mapping[str, int]]  # a query, and the rank of each document in what it showed
 T = TypeVar("T")
 
@@ -255,31 +254,6 @@ class _Counting:
         )
 
 
-def records(body: bytes) -> Iterator[Numbered]:
-    """The records of a body: one JSON object, an array of them, or one to a line, also as OpenSearch's bulk API has
-    them, with a line before each that says what to do.
-
-    Raises InputError for a body that is none of these; a line that is no JSON is given as it is, for its reader to
-    refuse.
-    """
-    try:
-        text = body.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"The body is not UTF-8: {error.reason}.", "Send JSON in UTF-8.") from None
-    whole = _parsed(text)
-    if isinstance(whole, list):
-        found: Iterable[Any] = whole
-    elif isinstance(whole, dict):
-        found = [whole]
-    elif "\n" in text.strip():
-        found = (_parsed(line) for line in text.split("\n") if line.strip())  # U+2028 ends no line of JSON
-    else:
-        raise InputError("The body holds no record.", "Send a JSON object, an array of them, or one to a line.")
-    for number, record in enumerate(found, 1):
-        if not (isinstance(record, dict) and len(record) == 1 and not BULK.isdisjoint(record)):
-            yield number, record
-
-
 _ELSEWHERE: Final = "Clicks without query_id or event_attributes.object.object_id, which teach nothing: {}."
 
 
@@ -298,13 +272,6 @@ def _of(outcome: T | ClickwiseError) -> T:
     if isinstance(outcome, ClickwiseError):
         raise outcome
     return outcome
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _text(value: object) -> str:

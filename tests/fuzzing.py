@@ -16,12 +16,14 @@ from typing import Final
 
 import atheris
 
-with atheris.instrument_imports(include=["index.readers", "index.filters", "ranking.clicks.formats", "server.ubi"]):
+with atheris.instrument_imports(
+    include=["index.readers", "index.filters", "ranking.clicks.formats", "server.ubi_bodies"]
+):
     from index.errors import ClickwiseError
     from index.filters import parse_filter
     from index.readers.reading import read_documents
     from ranking.clicks.reading import read_log
-    from server.ubi import records
+    from server.ubi_bodies import records
 
 _FOLDER: Final = Path(tempfile.mkdtemp(prefix="fuzzing-"))
 
