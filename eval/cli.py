@@ -142,7 +142,8 @@ def _changes(
 
     result = dict(tables)
     if collections:
-        result["collections"] = dict(_collection(result.get("collections", {}), given) for given in collections)
+        here = bool(tables) and data is None  # the configuration's own paths begin elsewhere
+        result["collections"] = dict(_collection(result.get("collections", {}), given, here) for given in collections)
     if rankers:
         known = result.get("rankers", {})
         result["rankers"] = {name: known.get(name, {}) for name in rankers}
@@ -157,13 +158,15 @@ def _changes(
     return result
 
 
-def _collection(known: dict[str, Any], given: str) -> tuple[str, dict[str, Any]]:
-    """A collection by the name that it has in the configuration, or a new one by its source."""
+def _collection(known: dict[str, Any], given: str, here: bool) -> tuple[str, dict[str, Any]]:
+    """A collection by the name that it has in the configuration, or a new one by its source: a folder that there is
+    from where we are, if `here`."""
     name, mark, source = given.partition("=")
     if given in known:
         return given, known[given]
     source = source if mark else given
-    return (name if mark else name_for(source)), {"source": source}
+    named = name if mark else name_for(source)
+    return named, {"source": str(Path(source).absolute()) if here and Path(source).is_dir() else source}
 
 
 def _folder(context: typer.Context) -> Path:

@@ -42,6 +42,16 @@ def test_a_run_needs_no_configuration(home: Path) -> None:
         assert (folder / name).is_file()
 
 
+def test_a_new_collection_beside_a_configuration_lies_where_one_is(home: Path, tmp_path: Path) -> None:
+    """Not where the configuration's own paths begin."""
+    config = tmp_path / "own.toml"
+    config.write_text('name = "own"\n[rankers.bm25]\n')
+    out = tmp_path / "out"
+    assert run(["eval", "run", str(config), "--collection", "mine=small", "-k", "1", "--out", str(out), *FAST]) == 0
+    experiment = RunDirectory(out).experiment
+    assert experiment.collections["mine"].source == str(home / "small")
+
+
 def test_the_same_command_again_has_nothing_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     config = ".clickwise/eval/runs/first/config.toml"
     assert run(["eval", "run", config, "--json"]) == 0

@@ -31,9 +31,9 @@ class Ordinals:
         return self._given if self._given is not None else int(not (seen[0] and 10 * seen[0] >= seen[1]))
 
     def notes(self, applications: Container[str] | None = None) -> Iterator[str]:
-        """What was found out, in words: one line per application, of all or of these."""
+        """What was found out, in words: one line per application that sent any ordinal, of all or of these."""
         for application, seen in sorted(self._seen.items()):
-            if applications is not None and application not in applications:
+            if (applications is not None and application not in applications) or not seen.total():
                 continue
             name = application or "events without an application"
             why = f"{seen[0]:,} events have ordinal 0 and {seen[1]:,} have 1"
