@@ -50,7 +50,7 @@ def main_table(analysis: Analysis) -> Table:
     where = f"{protocol.measured} topics, mean over {len(protocol.seeds)} splits and"
     where = "all topics, mean over" if protocol.measured == "all" else where
     caption = f"{analysis.experiment.primary} on {where} k = {', '.join(map(str, protocol.k))}"
-    notes = [_meaning(analysis)] if analysis.comparisons else []
+    notes = [*([_meaning(analysis)] if analysis.comparisons else []), _counted(analysis), *_untaught(analysis)]
     return Table("main", caption, ["ranker", *columns], rows, notes, 3, best_in_columns(rows), marks)
 
 
@@ -61,6 +61,33 @@ def _meaning(analysis: Analysis) -> str:
         f"{TESTS[options.test]}, p at most {options.level:g}, {CORRECTIONS[options.correction]} all "
         f"{len(analysis.comparisons)} comparisons of this table. Cells without it are no established difference."
     )
+
+
+def _counted(analysis: Analysis) -> str:
+    """How few topics the figures rest on."""
+    told = []
+    for name, found in analysis.results.collections.items():
+        tested = sum(part == analysis.protocol.measured for part in found.splits[analysis.protocol.seeds[0]].values())
+        measured = len(found.topics) if analysis.protocol.measured == "all" else tested
+        told.append(f"{name} {measured} of {len(found.topics)} of {len(found.collection.topics)}")
+    return f"Topics measured in a split, of those kept, of those there are: {', '.join(told)}."
+
+
+def _untaught(analysis: Analysis) -> Iterator[str]:
+    """Where a ranker is no other than without its learning."""
+    for ranker, spec in analysis.experiment.rankers.items():
+        nothing = [
+            name
+            for name, found in analysis.results.collections.items()
+            if spec.learns
+            and not any(
+                outcome["kept"]
+                for seed in analysis.protocol.seeds
+                for outcome in found.bench.taught(Taught(seed, spec.learns, spec.learns_from)).learned.values()
+            )
+        ]
+        if nothing:
+            yield f"Nothing was learned for {ranker} on {', '.join(nothing)}: the table of what was learned says why."
 
 
 def k_table(analysis: Analysis) -> Table:

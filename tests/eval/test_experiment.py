@@ -20,7 +20,7 @@ from eval.measures import measure_all
 from eval.protocol import Residual
 from eval.rankers import Taught
 from eval.store import Journal, Store
-from eval.tabulate import published_table, taught_table
+from eval.tabulate import main_table, published_table, taught_table
 from eval.teaching import clicked, lesson
 from index.errors import InputError, NotFoundError
 from index.generations import generation_path
@@ -343,6 +343,9 @@ def test_where_nothing_is_learned_rankings_stay(tmp_path: Path) -> None:
     analysis = Analysis(place.run(learning))
     assert analysis.means["learned"] == analysis.means["smoothed"]
     assert all("too few" in str(row[-1]) for row in taught_table(analysis).rows)
+    counted, untaught = main_table(analysis).notes[-2:]
+    assert counted == "Topics measured in a split, of those kept, of those there are: small 8 of 20 of 20."
+    assert untaught.startswith("Nothing was learned for learned on small")
 
 
 def test_a_split_that_teaches(tmp_path: Path) -> None:
