@@ -190,7 +190,10 @@ def _say(epoch: Epoch) -> None:
 
 
 def _sentence(outcome: Mapping[str, Any], what: str) -> str:
-    change = f"nDCG@20 of {outcome['topics']} topics, each while it was set aside: {outcome['plain']:.3f} without, "
+    missing, judged = outcome["missing_documents"], outcome["judged_topics"]
+    change = f"Judged documents that the index does not have: {missing:,}. " if missing else ""
+    change += f"nDCG@20 of {outcome['topics']:,} topics that count, of {judged:,}, each while it was set aside: "
+    change += f"{outcome['plain']:.3f} without, "
     change += f"{outcome['learned']:.3f} with the {what} (p {outcome['p']:.3f}). "
     if "first_page" in outcome:
         (first, page), (given, feedback) = outcome["first_page"], outcome["with_feedback"]

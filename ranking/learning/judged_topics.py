@@ -50,12 +50,14 @@ class Judgements:
 @dataclass(frozen=True)
 class Located:
     """The documents of an index, their vectors (n, dimension), and judged topics with rows that point into them.
-    `space` is the digest of the space that these vectors are in: what is learned of them belongs to it."""
+    `space` is the digest of the space that these vectors are in: what is learned of them belongs to it. So many judged
+    documents are `missing` from the index."""
 
     space: str
     ids: Sequence[str]
     vectors: Vectors
     topics: Sequence[Topic]
+    missing: int
 
 
 def located(index: Index, judgements: Judgements, *, moved: bool = False) -> Located:
@@ -91,7 +93,8 @@ def located(index: Index, judgements: Judgements, *, moved: bool = False) -> Loc
         found = view.lexical.search(LexicalQuery(text=text), DEPTH).ids
         topics.append(_topic(vector, found, qrels[topic], place, judgements))
     space = view.vectors.prior_space if moved else view.vectors.space_digest
-    return Located(space, ids, vectors, topics)
+    missing = len({doc for topic in named for doc in qrels[topic]} - place.keys())
+    return Located(space, ids, vectors, topics, missing)
 
 
 def _topic(

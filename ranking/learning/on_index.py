@@ -10,13 +10,14 @@ from index.index import Index
 from index.metric import Metric
 from ranking.learning.co_relevance import CoRelevanceTraining, train_co_relevance
 from ranking.learning.judged import Epoch, Gain
-from ranking.learning.judged_topics import Judgements, located
+from ranking.learning.judged_topics import Judgements, Located, located
 from ranking.learning.metric import MetricTraining, train_metric
 from ranking.learning.prior import PriorTraining, train_prior
 
 Outcome = dict[str, Any]
 """`plain` and `learned` nDCG@20 of topics set aside, the `standard_error` of the difference, how likely chance gains as
-much (`p`), numbers that were learned, how many `topics` and `folds`, and whether it is `kept`."""
+much (`p`), numbers that were learned, how many `topics` count of all `judged_topics`, how many judged documents the
+index lacks (`missing_documents`), how many `folds`, and whether it is `kept`."""
 
 
 def learn_metric(
@@ -36,7 +37,7 @@ def learn_metric(
     found = located(index, judgements)
     learned = train_metric(found.vectors, found.topics, training, on_epoch)
     weights = {"query_weight": learned.query_weight, "negative_weight": learned.negative_weight}
-    outcome = _outcome(learned.gain, training.folds, weights, force)
+    outcome = _outcome(learned.gain, found, training.folds, weights, force)
     metric = Metric(learned.matrix, found.space, _about(outcome, judgements, training.seed))
     return {**outcome, "dropped": index.learn(metric) if outcome["kept"] else []}
 
@@ -58,7 +59,7 @@ def learn_co_relevance(
         "rank": learned.factors.shape[1],
         "documents": len(learned.rows),
     }
-    outcome = _outcome(learned.gain, training.folds, numbers, force)
+    outcome = _outcome(learned.gain, found, training.folds, numbers, force)
     if outcome["kept"]:
         ids, about = [found.ids[row] for row in learned.rows], _about(outcome, judgements, training.seed)
         kept = CoRelevance(ids, learned.factors, learned.regression, learned.strength, found.space, about)
@@ -82,13 +83,15 @@ def learn_prior(
     learned = train_prior(found.vectors, found.topics, found.space, training, on_epoch)
     names = ("scale", "query_weight", "precision", "refused_weight")
     numbers = {name: float(getattr(learned.prior, name)) for name in names}
-    outcome = _outcome(learned.gain, training.folds, {**numbers, "noise": list(learned.prior.noise)}, force)
+    outcome = _outcome(learned.gain, found, training.folds, {**numbers, "noise": list(learned.prior.noise)}, force)
     if outcome["kept"]:
         index.learn(learned.prior.noted(_about(outcome, judgements, training.seed)))
     return outcome
 
 
-def _outcome(gain: Gain, folds: int, numbers: Mapping[str, float | list[float]], force: bool) -> Outcome:
+def _outcome(
+    gain: Gain, found: Located, folds: int, numbers: Mapping[str, float | list[float]], force: bool
+) -> Outcome:
     return {
         "plain": round(gain.plain, 4),
         "learned": round(gain.learned, 4),
@@ -96,6 +99,8 @@ def _outcome(gain: Gain, folds: int, numbers: Mapping[str, float | list[float]],
         "p": round(gain.chance, 4),
         **{name: _rounded(value) for name, value in numbers.items()},
         "topics": gain.topics,
+        "judged_topics": len(found.topics),
+        "missing_documents": found.missing,
         "folds": folds,
         "kept": gain.confirmed or force,
     }

@@ -175,7 +175,14 @@ def test_the_command_keeps_what_pipelines_then_use(
     told = CliRunner().invoke(index_app, ["info", str(index.path)])
     assert "co-relevance (28 topics of train.tsv)" in told.stdout
 
+    with (tmp_path / "train.tsv").open("a", encoding="utf-8") as qrels:
+        qrels.write("\nboat\tsailing-99\t1\nboat\tsailing-98\t0\nalone\tcoffee-01\t1")
+    lines.append({"_id": "alone", "text": "alone"})  # one relevant document: too few to count
+    (tmp_path / "queries.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
     said = CliRunner().invoke(app, ["co-relevance", str(index.path), *files, "--rank", "8"])
+    assert said.stdout.startswith(
+        "Judged documents that the index does not have: 2. nDCG@20 of 28 topics that count, of 29"
+    )
     assert "First pages 0." in said.stdout
     assert "It is kept with the index." in said.stdout
 
