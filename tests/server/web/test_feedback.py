@@ -163,7 +163,8 @@ def test_leaving_the_page_while_reading_is_a_click_too(visit: Opener, address: s
 
 def test_what_a_click_model_makes_of_documents_passed_over_is_no_mark_of_the_searchers(visit: Opener) -> None:
     page, _ = visit("python")
-    opened, *passed = ids(page)[:3][::-1]
+    snakes = [name for name in ids(page) if name.startswith("snake/")]  # alike, so that one brings the others along
+    opened, *passed = snakes[:3][::-1]
 
     def with_click_model(route: Route) -> None:
         answer = route.fetch().json()
