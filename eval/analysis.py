@@ -85,7 +85,8 @@ class Analysis:
     def _mask(self, found: CollectionResults, seed: int, parts: Sequence[Part]) -> npt.NDArray[np.bool_]:
         return np.array([found.splits[seed][topic] in parts for topic in found.topics])
 
-    def _measured_mask(self, found: CollectionResults, seed: int) -> npt.NDArray[np.bool_]:
+    def measured(self, found: CollectionResults, seed: int) -> npt.NDArray[np.bool_]:
+        """Which of a collection's topics a seed measures, shape (topics,)."""
         if self.protocol.measured == "all":
             return np.ones(len(found.topics), dtype=np.bool_)
         return self._mask(found, seed, (self.protocol.measured,))
@@ -103,7 +104,7 @@ class Analysis:
         total = np.zeros((len(found.topics), len(rounds)))
         counts = np.zeros(len(found.topics))
         for seed in self.protocol.seeds:
-            mask = self._measured_mask(found, seed)
+            mask = self.measured(found, seed)
             jobs = [Job(self.chosen[collection, ranker][seed, k], k) for k in ks]
             columns = [np.mean([found.measured[job].rounds[at][measure] for job in jobs], axis=0) for at in rounds]
             total[mask] += np.stack(columns, axis=1)[mask]

@@ -67,8 +67,7 @@ def _counted(analysis: Analysis) -> str:
     """How few topics the figures rest on."""
     told = []
     for name, found in analysis.results.collections.items():
-        tested = sum(part == analysis.protocol.measured for part in found.splits[analysis.protocol.seeds[0]].values())
-        measured = len(found.topics) if analysis.protocol.measured == "all" else tested
+        measured = analysis.measured(found, analysis.protocol.seeds[0]).sum()
         told.append(f"{name} {measured} of {len(found.topics)} of {len(found.collection.topics)}")
     return f"Topics measured in a split, of those kept, of those there are: {', '.join(told)}."
 
