@@ -2,8 +2,8 @@
 
 A session, client or user id is stored as its HMAC-SHA-256 under a secret salt (RFC 2104), cut to 128 bits. The salt
 changes every `days`: within them the pages of one person can be told to be one person's, beyond them not. Salts stay in
-the store as long as pages and events that they named, because erasing a person means finding their pseudonyms; when
-the last of these is pruned its salt goes too, and nobody can tell any more whose it was.
+the store as long as pages and events that they named, because erasing a person means finding their pseudonyms; a day
+after the last of these is pruned its salt goes too, and nobody can tell any more whose it was.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class Pseudonyms:
 
     def __init__(self, database: Database, days: int) -> None:
         self._database, self._lasts_ms = database, days * DAY_MS
-        self._current: tuple[int, bytes] | None = None
+        self._salt_now = b""
+        self._until_ms = 0  # when to look for another
         self._turn = threading.Lock()
 
     def of(self, named: Named) -> Named:
@@ -56,23 +57,33 @@ class Pseudonyms:
 
     def _salt(self) -> bytes:
         with self._turn:
-            if self._current is None or now_ms() >= self._current[0] + self._lasts_ms:
-                self._current = self._renewed()
-            return self._current[1]
+            if now_ms() >= self._until_ms:
+                self._salt_now, self._until_ms = self._newest()
+            return self._salt_now
 
-    def _renewed(self) -> tuple[int, bytes]:
-        """The newest salt of the store, or a new one where that has done its time. All replicas agree on it."""
+    def _newest(self) -> tuple[bytes, int]:
+        """The newest salt of the store, or a new one where that has done its time, and until when it is to be used. All
+        replicas agree on it, from the next midnight on also those whose `days` are others."""
         newest = select(salts.c.started_ms, salts.c.salt).order_by(salts.c.started_ms.desc()).limit(1)
         with self._database.writing() as connection:
             self._database.claim(connection, "salts")
+            today = now_ms() // DAY_MS * DAY_MS
             row = connection.execute(newest).first()
             if row is not None and now_ms() < row.started_ms + self._lasts_ms:
-                return row.started_ms, row.salt
-            fresh = now_ms() // DAY_MS * DAY_MS, secrets.token_bytes(32)
-            if row is not None and fresh[0] <= row.started_ms:  # a period that was shortened to less than is left of it
-                return row.started_ms, row.salt
-            connection.execute(insert(salts).values(started_ms=fresh[0], salt=fresh[1]))
-            return fresh
+                return row.salt, min(row.started_ms + self._lasts_ms, today + DAY_MS)
+            salt = secrets.token_bytes(32)
+            connection.execute(insert(salts).values(started_ms=today, salt=salt))
+            return salt, today + DAY_MS
+
+
+def outlived(cutoff_ms: int) -> ColumnElement[bool]:
+    """The salts that named nothing since then.
+
+    A salt counts from the midnight before its first use, and every replica uses it from the next midnight on at the
+    latest: until then the one before may have named, where `days` were shortened in the middle of a day.
+    """
+    successor = select(func.max(salts.c.started_ms)).where(salts.c.started_ms <= cutoff_ms - DAY_MS)
+    return salts.c.started_ms < successor.scalar_subquery()
 
 
 def pseudonym(person: str, salt: bytes) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Select, Table, delete, exists, func, select
 
 from server.store.database import Database
-from server.store.people import DAY_MS, remove_queries
+from server.store.people import DAY_MS, outlived, remove_queries
 from server.store.records import Erased
 from server.store.removals import remove_some
 from server.store.rows import now_ms
@@ -34,8 +34,7 @@ def prune(database: Database, days: int) -> Erased:
             done += Erased(**{name: removed})
     done += remove_queries(database, _forsaken(cutoff))
     with database.writing() as connection:
-        successor = select(func.max(salts.c.started_ms)).where(salts.c.started_ms <= cutoff).scalar_subquery()
-        connection.execute(delete(salts).where(salts.c.started_ms < successor))
+        connection.execute(delete(salts).where(outlived(cutoff)))
         connection.execute(delete(jobs).where(jobs.c.finished_ms < cutoff))
     database.compact()
     return done

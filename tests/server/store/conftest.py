@@ -37,6 +37,11 @@ class Clock:
         self.days = 0.0
         self._now_ns = time.time_ns()
 
+    def at(self, days: int, *, hour: int) -> None:
+        """Set it to an hour (UTC) of the day that is so many days from today."""
+        into_today = self._now_ns // 1_000_000 % DAY_MS / DAY_MS
+        self.days = days + hour / 24 - into_today
+
     def ns(self) -> int:
         return self._now_ns + round(self.days * DAY_MS) * 1_000_000
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from server.events import Event
 from server.store import Page, Store, StoredQuery, removals
 from server.store.people import DAY_MS, pseudonym
 from server.store.records import Erased
+from server.store.retention import prune
 from server.store.tables import events, impressions, salts
 from tests.server.store.conftest import Clock, a_round, asked, count
 
@@ -69,6 +71,33 @@ def test_a_new_salt_after_its_days(store: Store, clock: Clock) -> None:
     assert names[0] == names[1]
     assert names[2] == names[3] != names[0]
     assert count(store, "salts") == 2
+
+
+def test_whom_a_period_shortened_at_midday_left_under_the_old_salt_is_found(
+    store: Store, address: str, clock: Clock
+) -> None:
+    """The new salt counts from the midnight before its first use; replicas not yet restarted follow at the next one."""
+    clock.at(-20, hour=12)
+    search(store, "q1", session="s")
+    clock.at(-10, hour=9)
+    search(store, "q2", session="s")
+    clock.at(-10, hour=12)
+    with closing(Store.open(address, pseudonym_days=5)) as shorter:
+        search(shorter, "q3", session="s")
+        clock.at(-10, hour=23)
+        search(store, "q4", session="s")
+        clock.at(-9, hour=1)
+        search(store, "q5", session="s")
+        search(shorter, "q6", session="s")
+    names = [name for name, _, _ in people(store)]
+    assert names[0] == names[1] == names[3]
+    assert names[2] == names[4] == names[5] != names[0]
+    clock.at(0, hour=6)
+    prune(store.database, 10)
+    assert store.erase("s") == Erased(5, 5, 5, 0)
+    clock.at(2, hour=0)
+    prune(store.database, 10)
+    assert count(store, "salts") == 1
 
 
 def test_without_pseudonyms_ids_are_kept(address: str) -> None:
