@@ -18,7 +18,7 @@ export function h(tag, properties = {}, ...children) {
   return node;
 }
 
-/** An icon of the sprite in index.html, hidden from assistive technology: the text beside it carries the meaning. */
+/** An icon of the sprite in search.html, hidden from assistive technology: the text beside it carries the meaning. */
 export function icon(name) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("class", "icon");

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -107,6 +108,19 @@ def test_the_page(client: TestClient) -> None:
     assert script.headers["cache-control"] == "no-cache"
     assert client.get("/web/app.js", headers={"If-None-Match": script.headers["etag"]}).status_code == 304
     assert client.head("/").status_code == 200
+
+
+@pytest.mark.parametrize(("path", "name"), [("/", "Search"), ("/operate", "Operate"), ("/evaluate", "Evaluate")])
+def test_the_pages_share_their_frame_and_say_which_they_are(client: TestClient, path: str, name: str) -> None:
+    page = client.get(path).text
+    links = re.findall(r'<a href="(.*?)"(?: (aria-current="page"))?>(.*?)</a>', page)
+    current = 'aria-current="page"'
+    assert links == [
+        (address, current if shown == name else "", shown)
+        for address, shown in (("./", "Search"), ("operate", "Operate"), ("evaluate", "Evaluate"))
+    ]
+    assert page.count("<main ") == 1
+    assert all(client.get(f"/{file}").status_code == 200 for file in re.findall(r'(?:href|src)="(web/.*?)"', page))
 
 
 def test_no_docs_from_other_hosts(client: TestClient) -> None:
