@@ -40,6 +40,9 @@ def serve(
     interleaving: Annotated[
         str | None, typer.Option(metavar="A:B", help="Let two pipelines share a share of first pages.")
     ] = None,
+    split: Annotated[
+        str | None, typer.Option(metavar="A:B", help="Give each of two pipelines sessions of its own.")
+    ] = None,
     store_url: Annotated[str | None, typer.Option(help="Where events go. [default: sqlite at home/store.db]")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. [default: warning]")] = None,
     config: Annotated[Path | None, typer.Option(help="The configuration file. [default: clickwise.toml]")] = None,
@@ -60,6 +63,7 @@ def serve(
         "click_model": click_model,
         "exploration": exploration,
         "interleaving": interleaving,
+        "split": split,
         "store_url": store_url,
         "log_level": log_level,
         "config": config,

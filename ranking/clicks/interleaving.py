@@ -53,7 +53,7 @@ class Duel:
             raise InputError(f"There is no interleaving method {self.method!r}.", f"There are: {', '.join(METHODS)}.")
         if not self.first or not self.second or ":" in self.first + self.second:
             raise InputError(
-                f"{self.first!r} and {self.second!r} cannot be interleaved.", "Name two rankers, without colons."
+                f"{self.first!r} and {self.second!r} cannot be compared.", "Name two rankers, without colons."
             )
 
     @property

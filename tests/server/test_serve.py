@@ -56,6 +56,16 @@ def test_from_ready_to_ctrl_c(lexical_index: Index, tmp_path: Path) -> None:
         assert store.query(answer["query_id"]).text == "espresso"
 
 
+def test_a_flag_splits_the_sessions(lexical_index: Index, tmp_path: Path) -> None:
+    with serving(lexical_index, tmp_path / "home", "--json", "--split", "bm25:bm25-qe") as (_, line):
+        url = json.loads(line)["url"]
+        asked = [{"query": "espresso", "session_id": f"s{number}"} for number in range(32)]
+        given = {httpx.post(f"{url}v1/search", json=one).json()["pipeline"] for one in asked}
+        [experiment] = httpx.get(f"{url}v1/experiments").json()["experiments"]
+    assert given == {"bm25", "bm25-qe"}
+    assert (experiment["experiment"], sum(arm["pages"] for arm in experiment["arms"])) == ("bm25:bm25-qe", 32)
+
+
 def test_sigterm_finishes_what_has_begun_and_exits_with_zero(lexical_index: Index, tmp_path: Path) -> None:
     """/readyz says 503 at once while all else is answered; what was acknowledged until the end is there."""
     with serving(lexical_index, tmp_path / "home", "--json") as (server, line):
