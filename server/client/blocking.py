@@ -23,10 +23,10 @@ from server.client.calls import (
 from server.client.errors import ConnectionFailedError, UnavailableError
 from server.client.retrying import Retries, arguments, headers, read, unreachable
 from server.client.waiting import Waiting
-from server.schemas import BulkAnswer, DocumentAnswer, FeedbackAnswer, SearchAnswer, WrittenAnswer
-from server.schemas_catalog import IndexesAnswer, PipelinesAnswer
+from server.schemas import BulkAnswer, DocumentAnswer, ErasedAnswer, FeedbackAnswer, SearchAnswer, WrittenAnswer
+from server.schemas_catalog import ExperimentsAnswer, IndexesAnswer, InterleavingAnswer, PipelinesAnswer
 from server.schemas_jobs import AnyJob, JobAnswer, JobsAnswer
-from server.schemas_operation import WhoAmIAnswer
+from server.schemas_operation import ReleaseInfo, ReleasesAnswer, WhoAmIAnswer
 from server.schemas_rerank import JinaAnswer
 
 
@@ -79,6 +79,11 @@ class Client:
         """Add or replace many documents, each with its `id`: all of them or none."""
         return self._send(calls.bulk(documents, index))
 
+    def erase(self, person: str) -> ErasedAnswer:
+        """Forget a session, client or user by the id that was sent: every query they were shown a page of or clicked
+        on, with all that belongs to it."""
+        return self._send(calls.erase(person))
+
     def indexes(self) -> IndexesAnswer:
         """What there is to search."""
         return self._send(calls.indexes())
@@ -86,6 +91,31 @@ class Client:
     def pipelines(self) -> PipelinesAnswer:
         """How it can be ranked."""
         return self._send(calls.pipelines())
+
+    def interleaving(self, *, confidence: float = 0.95) -> InterleavingAnswer:
+        """Which of two pipelines wins where both share pages; valid whenever it is read."""
+        return self._send(calls.interleaving(confidence))
+
+    def experiments(self, *, confidence: float = 0.95) -> ExperimentsAnswer:
+        """How splits of the sessions and canaries stand; valid whenever it is read."""
+        return self._send(calls.experiments(confidence))
+
+    def releases(self) -> ReleasesAnswer:
+        """What was activated and serves now."""
+        return self._send(calls.releases())
+
+    def activate_index(self, name: str, generation: str | None = None, *, share: float = 1.0) -> ReleaseInfo:
+        """Have a generation serve, the newest where none is named: for a `share` of the sessions, as a canary, or for
+        all. Opening and warming it may take longer than the client's `timeout`; it goes on then."""
+        return self._send(calls.activate_index(name, generation, share))
+
+    def activate_model(self, name: str, model: str, *, share: float = 1.0) -> ReleaseInfo:
+        """Have a model serve in the place of the one that pipelines name, as with `activate_index`."""
+        return self._send(calls.activate_model(name, model, share))
+
+    def activate_click_model(self, model: str, *, share: float = 1.0) -> ReleaseInfo:
+        """Have clicks read in another way, as with `activate_index`."""
+        return self._send(calls.activate_click_model(model, share))
 
     def submit(self, job: AnyJob | Mapping[str, Any], *, idempotency_key: str | None = None) -> JobAnswer:
         """Ask for a batch job, as one of `server.schemas_jobs` or in the same words: it is durable when this returns.

@@ -12,10 +12,10 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel
 
-from server.schemas import BulkAnswer, DocumentAnswer, FeedbackAnswer, SearchAnswer, WrittenAnswer
-from server.schemas_catalog import IndexesAnswer, PipelinesAnswer
+from server.schemas import BulkAnswer, DocumentAnswer, ErasedAnswer, FeedbackAnswer, SearchAnswer, WrittenAnswer
+from server.schemas_catalog import ExperimentsAnswer, IndexesAnswer, InterleavingAnswer, PipelinesAnswer
 from server.schemas_jobs import AnyJob, JobAnswer, JobsAnswer, State
-from server.schemas_operation import WhoAmIAnswer
+from server.schemas_operation import ReleaseInfo, ReleasesAnswer, WhoAmIAnswer
 from server.schemas_rerank import JinaAnswer
 
 A = TypeVar("A")
@@ -79,7 +79,7 @@ class JobsOptions(TypedDict, total=False):
 @dataclass(frozen=True)
 class Call(Generic[A]):
     """One request. `repeatable`: sent twice it does what it does once, so it may be sent again when nobody knows
-    whether it arrived."""
+    whether it arrived. `removes`: where it was sent again, a 404 says that it had been done."""
 
     method: str
     path: str
@@ -88,6 +88,7 @@ class Call(Generic[A]):
     body: Any = None
     params: Mapping[str, str] = field(default_factory=dict)
     content: bytes | None = None
+    removes: bool = False
 
 
 def search(query: str | None, options: SearchOptions) -> Call[SearchAnswer]:
@@ -108,20 +109,24 @@ def rerank(query: str, documents: Sequence[str], options: RerankOptions) -> Call
 
 
 def document(document_id: str, index: str | None) -> Call[DocumentAnswer]:
-    return Call("GET", _document(document_id), _as(DocumentAnswer), True, params=_index(index))
+    return Call("GET", _path("documents", document_id), _as(DocumentAnswer), True, params=_index(index))
 
 
 def put(document_id: str, index: str | None, parts: DocumentOptions) -> Call[WrittenAnswer]:
-    return Call("PUT", _document(document_id), _as(WrittenAnswer), True, dict(parts), _index(index))
+    return Call("PUT", _path("documents", document_id), _as(WrittenAnswer), True, dict(parts), _index(index))
 
 
 def delete(document_id: str, index: str | None) -> Call[None]:
-    return Call("DELETE", _document(document_id), _nothing, True, params=_index(index))
+    return Call("DELETE", _path("documents", document_id), _nothing, True, params=_index(index), removes=True)
 
 
 def bulk(documents: Iterable[Mapping[str, Any]], index: str | None) -> Call[BulkAnswer]:
     lines = "".join(f"{json.dumps(one)}\n" for one in documents).encode()
     return Call("POST", "/v1/documents:bulk", _as(BulkAnswer), True, params=_index(index), content=lines)
+
+
+def erase(person: str) -> Call[ErasedAnswer]:
+    return Call("DELETE", _path("people", person), _as(ErasedAnswer), True)
 
 
 def indexes() -> Call[IndexesAnswer]:
@@ -130,6 +135,35 @@ def indexes() -> Call[IndexesAnswer]:
 
 def pipelines() -> Call[PipelinesAnswer]:
     return Call("GET", "/v1/pipelines", _as(PipelinesAnswer), True)
+
+
+def interleaving(confidence: float) -> Call[InterleavingAnswer]:
+    return Call("GET", "/v1/interleaving", _as(InterleavingAnswer), True, params={"confidence": str(confidence)})
+
+
+def experiments(confidence: float) -> Call[ExperimentsAnswer]:
+    return Call("GET", "/v1/experiments", _as(ExperimentsAnswer), True, params={"confidence": str(confidence)})
+
+
+def releases() -> Call[ReleasesAnswer]:
+    return Call("GET", "/admin/releases", _as(ReleasesAnswer), True)
+
+
+def activate_index(name: str, generation: str | None, share: float) -> Call[ReleaseInfo]:
+    return _activate(f"indexes/{_quoted(name)}", {"generation": generation, "share": share})
+
+
+def activate_model(name: str, model: str, share: float) -> Call[ReleaseInfo]:
+    return _activate(f"models/{_quoted(name)}", {"model": model, "share": share})
+
+
+def activate_click_model(model: str, share: float) -> Call[ReleaseInfo]:
+    return _activate("click-models", {"model": model, "share": share})
+
+
+def _activate(what: str, body: Mapping[str, Any]) -> Call[ReleaseInfo]:
+    # A canary that is activated again is another experiment.
+    return Call("POST", f"/admin/{what}:activate", _as(ReleaseInfo), False, body)
 
 
 def submit(job: AnyJob | Mapping[str, Any], idempotency_key: str | None) -> Call[JobAnswer]:
@@ -162,10 +196,13 @@ def _as(schema: type[M]) -> Callable[[httpx.Response], M]:
 def _nothing(_: httpx.Response) -> None: ...
 
 
-def _document(document_id: str) -> str:
+def _path(kind: str, name: str) -> str:
+    return f"/v1/{kind}/{_quoted(name)}"
+
+
+def _quoted(name: str) -> str:
     # Dots alone would lead to another route: /v1/documents/../people/x is /v1/people/x to whoever sends it on.
-    parts = (quote(part) if part.strip(".") else part.replace(".", "%2E") for part in document_id.split("/"))
-    return f"/v1/documents/{'/'.join(parts)}"
+    return "/".join(quote(part) if part.strip(".") else part.replace(".", "%2E") for part in name.split("/"))
 
 
 def _index(name: str | None) -> dict[str, str]:

@@ -48,9 +48,9 @@ class Retries:
 
 def read(call: Call[A], response: httpx.Response, *, again: bool) -> A:
     """The answer of a call, which may have been sent `again`. Raises what `error_of` makes of an error."""
-    # Of a deletion whose answer got lost, the next one hears that there is nothing to delete.
-    deleted = again and call.method == "DELETE" and response.status_code == 404
-    if response.is_success or deleted:
+    # Of a removal whose answer got lost, the next one hears that there is nothing to remove.
+    removed = again and call.removes and response.status_code == 404
+    if response.is_success or removed:
         return call.read(response)
     raise error_of(response)
 

@@ -24,10 +24,10 @@ from server.client.calls import (
 from server.client.errors import ConnectionFailedError, UnavailableError
 from server.client.retrying import Retries, arguments, headers, read, unreachable
 from server.client.waiting import Waiting
-from server.schemas import BulkAnswer, DocumentAnswer, FeedbackAnswer, SearchAnswer, WrittenAnswer
-from server.schemas_catalog import IndexesAnswer, PipelinesAnswer
+from server.schemas import BulkAnswer, DocumentAnswer, ErasedAnswer, FeedbackAnswer, SearchAnswer, WrittenAnswer
+from server.schemas_catalog import ExperimentsAnswer, IndexesAnswer, InterleavingAnswer, PipelinesAnswer
 from server.schemas_jobs import AnyJob, JobAnswer, JobsAnswer
-from server.schemas_operation import WhoAmIAnswer
+from server.schemas_operation import ReleaseInfo, ReleasesAnswer, WhoAmIAnswer
 from server.schemas_rerank import JinaAnswer
 
 
@@ -84,6 +84,11 @@ class AsyncClient:
         """Add or replace many documents, each with its `id`: all of them or none."""
         return await self._send(calls.bulk(documents, index))
 
+    async def erase(self, person: str) -> ErasedAnswer:
+        """Forget a session, client or user by the id that was sent: every query they were shown a page of or clicked
+        on, with all that belongs to it."""
+        return await self._send(calls.erase(person))
+
     async def indexes(self) -> IndexesAnswer:
         """What there is to search."""
         return await self._send(calls.indexes())
@@ -91,6 +96,31 @@ class AsyncClient:
     async def pipelines(self) -> PipelinesAnswer:
         """How it can be ranked."""
         return await self._send(calls.pipelines())
+
+    async def interleaving(self, *, confidence: float = 0.95) -> InterleavingAnswer:
+        """Which of two pipelines wins where both share pages; valid whenever it is read."""
+        return await self._send(calls.interleaving(confidence))
+
+    async def experiments(self, *, confidence: float = 0.95) -> ExperimentsAnswer:
+        """How splits of the sessions and canaries stand; valid whenever it is read."""
+        return await self._send(calls.experiments(confidence))
+
+    async def releases(self) -> ReleasesAnswer:
+        """What was activated and serves now."""
+        return await self._send(calls.releases())
+
+    async def activate_index(self, name: str, generation: str | None = None, *, share: float = 1.0) -> ReleaseInfo:
+        """Have a generation serve, the newest where none is named: for a `share` of the sessions, as a canary, or for
+        all. Opening and warming it may take longer than the client's `timeout`; it goes on then."""
+        return await self._send(calls.activate_index(name, generation, share))
+
+    async def activate_model(self, name: str, model: str, *, share: float = 1.0) -> ReleaseInfo:
+        """Have a model serve in the place of the one that pipelines name, as with `activate_index`."""
+        return await self._send(calls.activate_model(name, model, share))
+
+    async def activate_click_model(self, model: str, *, share: float = 1.0) -> ReleaseInfo:
+        """Have clicks read in another way, as with `activate_index`."""
+        return await self._send(calls.activate_click_model(model, share))
 
     async def submit(self, job: AnyJob | Mapping[str, Any], *, idempotency_key: str | None = None) -> JobAnswer:
         """Ask for a batch job, as one of `server.schemas_jobs` or in the same words: it is durable when this returns.
