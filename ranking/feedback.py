@@ -32,9 +32,10 @@ class Feedback:
 
     @classmethod
     def of(cls, ids: Iterable[str], relevance: npt.ArrayLike, weight: npt.ArrayLike | None = None) -> Feedback:
-        """Feedback from parallel arrays; a document named twice keeps its last values.
+        """Feedback from parallel arrays; a document that is named twice with the same values counts once.
 
-        Raises InputError for a relevance outside [0, 1], a negative or infinite weight, or lengths that differ.
+        Raises InputError for a relevance outside [0, 1], a negative or infinite weight, lengths that differ, or two
+        things said about one document: arrays have no order in time, by which the last word would count.
         """
         names = tuple(ids)
         grades = np.array(relevance, dtype=np.float64).reshape(-1)
@@ -48,13 +49,19 @@ class Feedback:
             raise InputError("A feedback relevance is outside [0, 1].", "Use 1 for relevant and 0 for not relevant.")
         if not bool(np.all((weights >= 0) & np.isfinite(weights))):
             raise InputError("A feedback weight is negative or not finite.", "Use a weight of 0 or more; 1 is usual.")
-        last = {name: i for i, name in enumerate(names)}
-        keep = list(last.values())
-        return cls(tuple(last), grades[keep], weights[keep])
+        first: dict[str, int] = {}
+        for i, name in enumerate(names):
+            before = first.setdefault(name, i)
+            if (grades[before], weights[before]) != (grades[i], weights[i]):
+                raise InputError(
+                    f"The feedback says two things about document {name!r}.", "Say once how relevant a document is."
+                )
+        keep = list(first.values())
+        return cls(tuple(first), grades[keep], weights[keep])
 
     @classmethod
     def judged(cls, relevant: Sequence[str] = (), not_relevant: Sequence[str] = ()) -> Feedback:
-        """Explicit judgements: relevance 1 or 0, weight 1. A document in both counts as not relevant (it came last)."""
+        """Explicit judgements: relevance 1 or 0, weight 1. Raises InputError for a document in both."""
         grades = [*repeat(1.0, len(relevant)), *repeat(0.0, len(not_relevant))]
         return cls.of([*relevant, *not_relevant], grades)
 

@@ -153,4 +153,5 @@ def _feedback(told: Sequence[TextFeedback], sent: int) -> tuple[Feedback, dict[s
             with about(f"feedback[{number}].index"):
                 raise InputError(f"There is no document {one.index}: {sent} were sent.", "Count from 0.")
         ids.append(f"{one.index:06}")
-    return Feedback.of(ids, [one.relevance for one in told], [one.weight for one in told]), others
+    with about("feedback"):
+        return Feedback.of(ids, [one.relevance for one in told], [one.weight for one in told]), others

@@ -103,7 +103,7 @@ class SearchRequest(Body):
     session_id: ShortText | None = Field(default=None, description="whose session, for the log: stored as a pseudonym")
     user_id: ShortText | None = Field(default=None, description="which user, for the log: stored as a pseudonym")
     feedback: list[GivenFeedback] = Field(
-        default=[], max_length=1000, description="what is known already about some documents"
+        default=[], max_length=1000, description="what is known already about some documents, one thing about each"
     )
     exclude_feedback: bool = Field(default=False, description="leave documents with feedback out of the answer")
     deadline_ms: int | None = Field(

@@ -243,13 +243,17 @@ def _condition(query: StoredQuery, view: View) -> Filter | None:
 
 
 def _graded(query_id: str, ask: SearchRequest, view: View) -> list[Event]:
-    """The inline feedback as events. Raises NotFoundError for a document that the index does not hold."""
+    """The inline feedback as events. Raises NotFoundError for a document that the index does not hold, InputError where
+    it says two things about one: only of what came before is the last word known."""
     for number, given in enumerate(ask.feedback):
         if given.document not in view.lexical:
             with about(f"feedback[{number}].document"):
                 raise NotFoundError(
                     f"There is no document {given.document!r} in the index.", "Give feedback on documents that are."
                 )
+    with about("feedback"):
+        told = ask.feedback
+        Feedback.of((one.document for one in told), [one.relevance for one in told], [one.weight for one in told])
     return [
         Event(query_id, given.document, "graded", relevance=given.relevance, weight=given.weight)
         for given in ask.feedback

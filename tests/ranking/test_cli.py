@@ -102,6 +102,13 @@ def test_an_empty_query_is_answered_from_the_feedback(call: Call, words: tuple[s
     assert "No documents found." in call("the of", *words)
 
 
+def test_a_document_given_as_both_is_refused(call: Call, words: tuple[str, ...]) -> None:
+    said = call.error(QUERY, *words, "--relevant", "sailing-02", "--not-relevant", "sailing-02")
+    assert said == (
+        "clickwise: The feedback says two things about document 'sailing-02'. Say once how relevant a document is.\n"
+    )
+
+
 def test_feedback_on_an_unknown_document_is_said(call: Call, words: tuple[str, ...]) -> None:
     found = call(QUERY, *words, "--relevant", "sailing-2", "--json")
     assert found["warnings"] == ["The index holds no document 'sailing-2': what was said about it is ignored."]

@@ -209,6 +209,17 @@ def test_unknown_documents_in_feedback(client: TestClient) -> None:
     problem(answer, 404, "not-found", "feedback[1].document")
 
 
+def test_two_things_said_about_one_document_in_one_request(client: TestClient) -> None:
+    """Not the last one counts, as of judgements that came one after the other."""
+    given = [{"document": "coffee-01", "relevance": 1.0}, {"document": "coffee-01", "relevance": 0.0}]
+    answer = problem(
+        client.post("/v1/search", json={"query": QUERY, "feedback": given}), 422, "invalid-input", "feedback"
+    )
+    assert "'coffee-01'" in answer["detail"]
+    again = client.post("/v1/search", json={"query": QUERY, "feedback": given[:1] * 2}).json()
+    assert [line["document"] for line in again["feedback"]] == ["coffee-01"]
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

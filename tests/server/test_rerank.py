@@ -144,6 +144,7 @@ def test_top_k_is_top_n(client: TestClient) -> None:
         ("/v2/rerank", {"feedback": [{}]}, "feedback[0]"),
         ("/v2/rerank", {"feedback": [{"index": 0, "text": "both"}]}, "feedback[0]"),
         ("/v1/rerank", {"feedback": [{"index": 0, "relevance": 1.5}]}, "feedback[0].relevance"),
+        ("/v1/rerank", {"feedback": [{"index": 0}, {"index": 0, "relevance": 0.0}]}, "feedback"),
         ("/v1/rerank", {"query": "\ud800"}, "query"),
     ],
 )
