@@ -16,7 +16,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.analysis import Analysis
+from eval.config import Experiment, differences, parse_config, read_config
 from eval.experiment import CollectionResults, Results
 from eval.exports import write_per_query, write_runs
 from eval.figures import all_figures
@@ -34,9 +35,10 @@ from eval.store import write_text, writing_errors
 from eval.tables import FORMATS
 from eval.tabulate import all_tables
 from eval.toml import dumps
-from index.errors import ConflictError
+from index.errors import ClickwiseError, ConflictError
 
 CONFIG = "config.toml"
+SHOWN = 3  # options that differ, and are named
 FOLDERS = ("qrels", "runs", "tables", "figures")
 PACKAGES = (
     "clickwise", "numpy", "scipy", "pyarrow", "faiss-cpu", "torch", "transformers", "sentence-transformers",
@@ -80,6 +82,28 @@ def check_free(out: Path) -> None:
         raise ConflictError(f"{out} is no run directory but a file.", advice)
     if out.is_dir() and any(out.iterdir()) and not (out / CONFIG).is_file():
         raise ConflictError(f"{out} is no run directory and holds something else.", advice)
+
+
+def check_earlier(out: Path, experiment: Experiment, skipped: Collection[str] = ()) -> None:
+    """See that no complete run is lost: one that is there has the same configuration, and had measured none of the
+    collections that are `skipped` now. Raises ConflictError."""
+    try:
+        earlier = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    advice = "Give this run another name with --name, or replace that one with --overwrite."
+    lost = sorted(set(earlier.get("topics", ())) & set(skipped))
+    if lost:
+        raise ConflictError(f"The run in {out} has measured {', '.join(lost)}, which is not at hand now.", advice)
+    try:
+        path = str(out / CONFIG)
+        before = parse_config(read_config(path), path).to_dict()
+    except ClickwiseError as problem:
+        raise ConflictError(f"The run in {out} has a configuration that cannot be read: {problem}", advice) from None
+    changed = list(differences(before, experiment.to_dict()))
+    if changed:
+        named = ", ".join(changed[:SHOWN]) + (" ..." if len(changed) > SHOWN else "")
+        raise ConflictError(f"The run in {out} has another configuration ({named}).", advice)
 
 
 def _clear(out: Path) -> None:

@@ -42,12 +42,16 @@ def run(
         list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change the configuration: protocol.depth=500.")
     ] = [],
     data: Annotated[Path | None, typer.Option(help="Where relative paths of collections begin.")] = None,
+    name: Annotated[str | None, typer.Option(help="The run's name. [default: the configuration's]")] = None,
     out: Annotated[Path | None, typer.Option(help="The run directory. [default: .clickwise/eval/runs/NAME]")] = None,
     cache: Annotated[
         Path | None, typer.Option(help="Indexes and finished parts. [default: .clickwise/eval/cache]")
     ] = None,
     skip_missing: Annotated[
         bool, typer.Option("--skip-missing", help="Go on without collections that are not at hand.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a run of this name that was of another configuration.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -58,13 +62,13 @@ def run(
     """
     from threadpoolctl import threadpool_limits
 
-    from eval.artefacts import check_free, write_results
+    from eval.artefacts import check_earlier, check_free, write_results
     from eval.config import parse_config, read_config
     from eval.experiment import run_experiment
     from eval.store import Store
 
     tables = read_config(config) if config else {}
-    changes = _changes(tables, collection, ranker, k, setting, data)
+    changes = _changes(tables, collection, ranker, k, setting, data, name)
     experiment = parse_config(changes, config or "The command line")
 
     # Many small products beside the models' own threads: numpy's would only wait for each other (three times the time).
@@ -72,9 +76,13 @@ def run(
     folder = _folder(context)
     where = out or folder / "runs" / experiment.head.name
     check_free(where)  # before the work, which may take an hour
+    if not overwrite:
+        check_earlier(where, experiment)
     kept = cache or folder / "cache"
     with goes_on(f"What is done is kept in {kept}, and the same command goes on."):
         results = run_experiment(experiment, Store(kept), skip_missing=skip_missing)
+        if not overwrite:
+            check_earlier(where, experiment, results.skipped)
         fresh = write_results(results, where)
     summary = json.loads((where / "summary.json").read_text(encoding="utf-8"))
     if as_json:
@@ -136,6 +144,7 @@ def _changes(
     ks: Sequence[int],
     settings: Sequence[str],
     data: Path | None,
+    name: str | None,
 ) -> dict[str, Any]:
     """The configuration with what the flags say."""
     from eval.config import merged, setting
@@ -155,7 +164,7 @@ def _changes(
         result["data"] = str(data or ".")
     for text in settings:
         result = merged(result, setting(text))
-    return result
+    return {**result, "name": name} if name else result
 
 
 def _collection(known: dict[str, Any], given: str, here: bool) -> tuple[str, dict[str, Any]]:

@@ -28,7 +28,7 @@ import os
 import re
 import string
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.resources import files
 from pathlib import Path
@@ -175,6 +175,16 @@ def merged(tables: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
         old = result.get(key)
         result[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return result
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any], table: str = "") -> Iterator[str]:
+    """The options that differ between two configurations as resolved, by dotted names; the description is none."""
+    for key in [*one, *(key for key in other if key not in one)]:
+        first, second = one.get(key), other.get(key)
+        if isinstance(first, Mapping) and isinstance(second, Mapping):
+            yield from differences(first, second, f"{table}{key}.")
+        elif first != second and f"{table}{key}" != "description":
+            yield f"{table}{key}"
 
 
 def setting(text: str) -> dict[str, Any]:

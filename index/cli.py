@@ -1,19 +1,19 @@
-"""`clickwise index`: build, update and describe indexes."""
+"""`clickwise index`: build and update indexes; `index.describe_cli` describes them."""
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Mapping
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from index.describe_cli import Home, Json, Named, info, located, opened, print_json, show_all
 from index.errors import ClickwiseError, InputError
-from index.places import Locate, check_folder, check_name, locate, name_for
+from index.interruption import goes_on
+from index.places import check_folder, check_name, name_for
 from index.source_cli import (
     Columns,
     Errors,
@@ -31,7 +31,6 @@ from index.source_cli import (
 
 if TYPE_CHECKING:
     from index.encoder import Encoder
-    from index.index import Index
 
 app = typer.Typer(no_args_is_help=True)
 PYTHON_DOCS = "python"  # the name of the default corpus's index
@@ -55,14 +54,9 @@ class Engine(StrEnum):
     ray = "ray"
 
 
-Home = Annotated[Path | None, typer.Option(help="The folder of the indexes. [default: .clickwise]")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Named = Annotated[str, typer.Argument(metavar="INDEX", help="The index's name, or its directory.")]
-
-
 @app.callback()
 def index() -> None:
-    """Build, update and describe indexes."""
+    """Build, update, list and describe indexes."""
 
 
 @app.command()
@@ -131,7 +125,7 @@ def build(
     path = (
         check_folder(out)
         if out
-        else _located(context, name or (PYTHON_DOCS if python_docs else name_for(source or "")), home)
+        else located(context, name or (PYTHON_DOCS if python_docs else name_for(source or "")), home)
     )
     options = BuildOptions(
         analyzer=analyzer,
@@ -149,7 +143,7 @@ def build(
     documents, report = documents_of(source, python_docs, source_format, column, on_error)
     behind = _learned_on(path)
     began = time.monotonic()
-    with Progress("Indexing") as progress:
+    with goes_on("Nothing was changed; the same command begins anew."), Progress("Indexing") as progress:
         manifest = build_index(
             path,
             documents,
@@ -161,7 +155,7 @@ def build(
     seconds = time.monotonic() - began
     if as_json:
         answer = {"index": path.name, "path": str(path), "seconds": round(seconds, 3), "left_behind": behind}
-        _print_json({**answer, **counts(report), "manifest": asdict(manifest)})
+        print_json({**answer, **counts(report), "manifest": asdict(manifest)})
         return
     say_what_was_bad(report)
     among = f" in {shards} shards" if shards else ""
@@ -194,87 +188,33 @@ def update(
 
     if not (source or python_docs or delete):
         raise InputError("There is nothing to do.", "Name a source of documents, or --delete ID.")
-    opened = _open(_located(context, index, home))
+    found = opened(located(context, index, home))
     upserted = deleted = 0
     unknown: list[str] = []
     report = None
     if source or python_docs:
         documents, report = documents_of(source, python_docs, source_format, column, on_error)
-        with Progress("Indexing") as progress:
-            upserted = opened.upsert(documents, progress.advance)
+        with goes_on("What was not complete is gone; the same command begins anew."), Progress("Indexing") as progress:
+            upserted = found.upsert(documents, progress.advance)
     if delete:
         wanted = list(dict.fromkeys(delete))
-        held = opened.view().lexical.holds(wanted)
+        held = found.view().lexical.holds(wanted)
         unknown = [doc for doc, there in zip(wanted, held, strict=True) if not there]
-        deleted = opened.delete(wanted)
-    count = opened.view().documents
+        deleted = found.delete(wanted)
+    count = found.view().documents
     if as_json:
         done = {"upserted": upserted, "deleted": deleted, "unknown": unknown, "documents": count}
-        _print_json({"index": opened.name, **done, **counts(report)})
+        print_json({"index": found.name, **done, **counts(report)})
         return
     say_what_was_bad(report)
-    typer.echo(f"Updated {opened.path}: {upserted:,} added or replaced, {deleted:,} deleted, {count:,} now.")
+    typer.echo(f"Updated {found.path}: {upserted:,} added or replaced, {deleted:,} deleted, {count:,} now.")
     if unknown:
         named = ", ".join(unknown[:SHOWN]) + (" ..." if len(unknown) > SHOWN else "")
         typer.echo(f"To be deleted but not in the index: {len(unknown):,} ({named}).", err=True)
 
 
-@app.command()
-def info(context: typer.Context, index: Named, home: Home = None, as_json: Json = False) -> None:
-    """Describe an index.
-
-    Tells how it was built and what is in it now.
-    """
-    opened = _open(_located(context, index, home))
-    view, manifest = opened.view(), opened.manifest
-    size = sum(file.stat().st_size for file in opened.path.rglob("*") if file.is_file())
-    shards = opened.shards()
-    if as_json:
-        answer = {"index": opened.name, "path": str(opened.path), "documents": view.documents, "bytes": size}
-        described = {"shards": [asdict(shard) for shard in shards]} if shards else {}
-        learned = {"learned": view.vectors.learned.about} if view.vectors else {}
-        _print_json({**answer, "fields": view.fields, **described, **learned, "manifest": asdict(manifest)})
-        return
-    model, space = manifest.encoder, manifest.space
-    searched = ", ".join(f"{name} x{boost:g}" for name, boost in manifest.boosts.items())
-    rows = {
-        "documents": f"{view.documents:,}",
-        "directory": f"{opened.path}, {max(size / 2**20, 0.1):.1f} MB",
-        "generation": f"{manifest.generation}, built {manifest.created} by Clickwise {manifest.versions['clickwise']}",
-        "source": manifest.source or "not recorded",
-        "words": f"{manifest.analyzer} analyzer, {manifest.layout} ({searched}), k1={manifest.k1:g}, b={manifest.b:g}",
-        "fields": ", ".join(f"{name} ({kind})" for name, kind in sorted(view.fields.items())) or "none",
-        "vectors": f"{model.name} ({model.dimension} dimensions), {space.kind if space else 'none'}, {manifest.dense}"
-        if model
-        else "none",
-    }
-    if view.vectors and view.vectors.learned.about:
-        rows["learned"] = ", ".join(_learned(part, about) for part, about in view.vectors.learned.about.items())
-    if shards:
-        rows["shards"] = str(len(shards))
-        for shard in shards:
-            rows[f"  {shard.number}"] = f"{shard.documents:,} documents, {max(shard.bytes / 2**20, 0.1):.1f} MB"
-    typer.echo(opened.name)
-    for label, value in rows.items():
-        typer.echo(f"  {label:<12}{value}")
-
-
-def _learned(part: str, about: Mapping[str, str]) -> str:
-    """A part that was learned, and from what, as far as that is recorded."""
-    known = "topics" in about and "learned_from" in about
-    return f"{part} ({about['topics']} topics of {about['learned_from']})" if known else part
-
-
-def _located(context: typer.Context, name: str, home: Path | None) -> Path:
-    """The directory of an index. The roof hands down a `Locate` that knows the configuration."""
-    found: Locate = context.obj if callable(context.obj) else locate
-    return found(name, home)
-
-
-def _open(path: Path) -> Index:
-    from index.index import Index
-
-    return Index.open(path)
+app.command("list")(show_all)
+app.command()(info)
 
 
 def _learned_on(path: Path) -> list[str]:
@@ -294,7 +234,3 @@ def _encoder(name: str, max_tokens: int | None) -> Encoder | None:
     from index.encoder import load_encoder
 
     return load_encoder(name, max_tokens=max_tokens)
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False))

@@ -13,7 +13,7 @@ profits from what others found, and no earlier query is kept. It lies with the g
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -44,7 +44,7 @@ class CoRelevance:
     regression: Single
     strength: float
     space: str
-    about: Mapping[str, str] = field(default_factory=dict)
+    about: kept.About = field(default_factory=dict)
     digest: str = field(init=False)
     """SHA-256 of all that it holds, hexadecimal."""
     _place: dict[str, int] = field(init=False, repr=False)

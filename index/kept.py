@@ -6,6 +6,7 @@ Each belongs to the vectors that it was learned on, which `space` names, and is 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,8 @@ from index.errors import ConflictError
 from index.vectors import sync
 
 Tensors: TypeAlias = Mapping[str, npt.NDArray[Any]]
+About: TypeAlias = Mapping[str, Any]
+"""What is said of a part and how it came about: values as JSON has them, by name."""
 
 
 def digest_of(space: str, tensors: Tensors) -> str:
@@ -32,10 +35,11 @@ def digest_of(space: str, tensors: Tensors) -> str:
     return content.hexdigest()
 
 
-def write(path: Path, space: str, tensors: Tensors, about: Mapping[str, str]) -> None:
+def write(path: Path, space: str, tensors: Tensors, about: About) -> None:
     """Put the file in the place of an older one: durably and at once."""
     fresh = path.with_name(f".{path.name}.new")
-    metadata = {**about, "space": space, "digest": digest_of(space, tensors)}
+    said = {name: json.dumps(value) for name, value in about.items()}  # the file's format has texts only
+    metadata = {**said, "space": space, "digest": digest_of(space, tensors)}
     with open(fresh, "wb") as file:
         file.write(save({name: np.ascontiguousarray(t) for name, t in tensors.items()}, metadata=metadata))
         file.flush()
@@ -44,7 +48,7 @@ def write(path: Path, space: str, tensors: Tensors, about: Mapping[str, str]) ->
     sync(path.parent)
 
 
-def read(path: Path, space: str, what: str) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]] | None:
+def read(path: Path, space: str, what: str) -> tuple[dict[str, npt.NDArray[Any]], About] | None:
     """The tensors that `write` wrote and what is said about them, None where nothing was learned.
 
     Raises ConflictError where the file is damaged, or was learned on other vectors than those that `space` names.
@@ -54,16 +58,24 @@ def read(path: Path, space: str, what: str) -> tuple[dict[str, npt.NDArray[Any]]
     advice = f"Train the {what} again, or delete the file."
     try:
         with safe_open(path, framework="numpy") as file:
-            about = dict(file.metadata())
+            said = dict(file.metadata())
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        learned_on, digest = about.pop("space"), about.pop("digest")
+        learned_on, digest = said.pop("space"), said.pop("digest")
     except (SafetensorError, KeyError, TypeError, ValueError):
         raise ConflictError(f"The learned {what} {path} is damaged.", advice) from None
     if digest_of(learned_on, tensors) != digest or not all(np.isfinite(t).all() for t in tensors.values()):
         raise ConflictError(f"The learned {what} {path} is damaged.", advice)
     if learned_on != space:
         raise ConflictError(f"The learned {what} {path} belongs to other vectors.", advice)
-    return tensors, about
+    return tensors, {name: _value(text) for name, text in said.items()}
+
+
+def _value(text: str) -> Any:
+    """What was written as JSON; files of before that was done have plain texts."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def remove(path: Path) -> bool:

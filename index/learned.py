@@ -15,7 +15,7 @@ from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
-from index import co_relevance, generations, metric, prior
+from index import co_relevance, generations, kept, metric, prior
 from index.co_relevance import CoRelevance
 from index.metric import Metric
 from index.prior import Prior
@@ -54,7 +54,7 @@ class Learned:
         return " ".join(part.digest for part in self.parts)
 
     @property
-    def about(self) -> dict[str, Mapping[str, str]]:
+    def about(self) -> dict[str, kept.About]:
         """What is said about each part that there is, by its name."""
         return {part.name: part.about for part in self.parts}
 

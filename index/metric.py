@@ -8,7 +8,6 @@ added later have it too, and a rebuild, which makes another space, leaves it beh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -34,7 +33,7 @@ class Metric:
 
     matrix: Single
     space: str
-    about: Mapping[str, str] = field(default_factory=dict)
+    about: kept.About = field(default_factory=dict)
     digest: str = field(init=False)
     """SHA-256 of the map, hexadecimal: equal digests give equal vectors."""
 

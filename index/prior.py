@@ -8,7 +8,6 @@ are read (the learned metric is a part of that), and stays behind when either is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
@@ -39,7 +38,7 @@ class Prior:
     refused_weight: float
     noise: tuple[float, float]
     space: str
-    about: Mapping[str, str] = field(default_factory=dict)
+    about: kept.About = field(default_factory=dict)
     digest: str = field(init=False)
     """SHA-256 of the numbers, hexadecimal."""
 
@@ -50,7 +49,7 @@ class Prior:
         numbers = [self.scale, self.query_weight, self.precision, self.refused_weight, *self.noise]
         return {"factor": self.factor, "numbers": np.array(numbers, np.float32)}
 
-    def noted(self, about: Mapping[str, str]) -> Prior:
+    def noted(self, about: kept.About) -> Prior:
         """The same with something said about it."""
         return replace(self, about=about)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("server.demo", "See a ranking learn: index the Python documentation, judge two hits, watch it move."),
-    "index": ("index.cli", "Build, update and describe indexes."),
+    "index": ("index.cli", "Build, update, list and describe indexes."),
     "search": ("ranking.cli", "Search an index, with documents given as relevant or not."),
     "rerank": ("ranking.jobs.cli", "Re-rank rows of queries and candidates, millions of them if need be."),
     "embed": ("ranking.jobs.embed_cli", "Embed a corpus, and after changes only what is new in it."),
@@ -72,8 +72,8 @@ class Roof(TyperGroup):
 class Places:
     """Indexes and pipelines as the flags, the environment and clickwise.toml have them.
 
-    Handed down to the sub-commands of the lower floors, which know no settings: as `index.places.Locate` and as
-    `ranking.cli.Configured`.
+    Handed down to the sub-commands of the lower floors, which know no settings: as `index.places.Locate`,
+    `index.describe_cli.Known` and `ranking.cli.Configured`.
     """
 
     def __call__(self, name: str, home: Path | None = None) -> Path:
@@ -82,6 +82,12 @@ class Places:
         from server.configuration import load_settings
 
         return Path(name) if is_path(name) else load_settings({"home": home}).index_path(name)
+
+    def indexes(self, home: Path | None) -> dict[str, Path]:
+        """The indexes that there are, by name."""
+        from server.configuration import load_settings
+
+        return load_settings({"home": home}).index_paths()
 
     def place(self, index: str | None, home: Path | None, config: Path | None) -> Place:
         """Where a search takes place."""

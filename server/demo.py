@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from index.errors import UnavailableError
+from index.interruption import goes_on
 from index.types import Query, Ranking
 from ranking.contract import Request
 from ranking.feedback import Feedback
@@ -101,7 +102,7 @@ def _build(path: Path, quiet: bool) -> None:
         typer.echo(f"Without embeddings: {problem}", err=True)
         encoder = None
     began = time.monotonic()
-    with Progress("Indexing") as progress:
+    with goes_on("Nothing was indexed; the same command begins anew."), Progress("Indexing") as progress:
         options = BuildOptions(source="python documentation")
         manifest = build_index(path, python_documents(), options, encoder=encoder, on_progress=progress.advance)
     if not quiet:

@@ -5,6 +5,7 @@ Pages end where they end: a rank is measured on the pages that reach it, and is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ class Foresight:
     perplexity: 2^(-mean log2 P(click or no click)) not knowing other clicks, averaged over ranks; 1 is perfect, 2 is a
         coin. conditional_perplexity: the same knowing the clicks above.
     by_rank, conditional_by_rank: of each rank, shape (r,), NaN where no page reaches it.
-    pages, impressions: how many there were.
+    pages, queries, clicks, impressions: on how many it rests. Without pages the figures are NaN.
     """
 
     log_likelihood: float
@@ -32,28 +33,35 @@ class Foresight:
     by_rank: Floats
     conditional_by_rank: Floats
     pages: float
+    queries: int
+    clicks: float
     impressions: float
 
 
 def foresight(model: ClickModel, batches: Iterable[Sessions]) -> Foresight:
     """Measure a model on pages, a batch at a time. Perplexity: Dupret and Piwowarski (SIGIR 2008)."""
     shown, marginal, conditional = np.zeros(0), np.zeros(0), np.zeros(0)
-    pages = 0.0
+    pages, clicks = 0.0, 0.0
+    queries: set[int] = set()
     for sessions in batches:
         weight = sessions.shown * sessions.weight[:, None]
         shown = added(shown, weight.sum(axis=0))
         marginal = added(marginal, _logs(model.click_probabilities(sessions), sessions, weight))
         conditional = added(conditional, _logs(model.conditional_probabilities(sessions), sessions, weight))
         pages += float(sessions.weight.sum())
+        clicks += float((sessions.clicks * weight).sum())
+        queries.update(sessions.query.tolist())
     by_rank, conditional_by_rank = (_perplexity(logs, shown) for logs in (marginal, conditional))
     total = float(shown.sum())
     return Foresight(
-        float(conditional.sum()) / max(total, 1.0),
+        float(conditional.sum()) / total if total else math.nan,
         _mean(by_rank),
         _mean(conditional_by_rank),
         by_rank,
         conditional_by_rank,
         pages,
+        len(queries),
+        clicks,
         total,
     )
 
@@ -71,4 +79,4 @@ def _perplexity(logs: Floats, shown: Floats) -> Floats:
 
 def _mean(by_rank: Floats) -> float:
     reached = by_rank[~np.isnan(by_rank)]
-    return float(reached.mean()) if len(reached) else 1.0
+    return float(reached.mean()) if len(reached) else math.nan

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from ranking.clicks.models.fitting import Outcome
 
 ALL = "all"
+FEW: Final = 100
+"""Held-out pages below which figures are marked as too few: even how often a rank is clicked is known to within a tenth
+from so many (1.96 standard errors of a half), and models differ by hundredths."""
 
 
 class Prior(StrEnum):
@@ -101,11 +105,19 @@ def table(outcomes: list[Outcome]) -> list[str]:
     for outcome in sorted(outcomes, key=lambda outcome: outcome.foresight.conditional_perplexity):
         found = outcome.foresight
         lines.append(
-            f"{outcome.fitted.model.name:<14}{found.log_likelihood:>15.4f}{found.perplexity:>12.4f}"
-            f"{found.conditional_perplexity:>13.4f}{outcome.iterations:>8}{outcome.seconds:>9.2f}"
+            f"{outcome.fitted.model.name:<14}{_figure(found.log_likelihood):>15}{_figure(found.perplexity):>12}"
+            f"{_figure(found.conditional_perplexity):>13}{outcome.iterations:>8}{outcome.seconds:>9.2f}"
         )
+    found = outcomes[0].foresight
+    if not found.pages:
+        return [*lines, "measured on no page: the log is too short to hold any back"]
     order = "; best first, by conditional perplexity (less is better)" if len(outcomes) > 1 else ""
-    pages = outcomes[0].foresight.pages
-    if not pages:
-        return [*lines, "measured on no page: the log is too short to hold any back, so these figures say nothing"]
-    return [*lines, f"measured on {pages:,.0f} pages that no model was fitted to{order}"]
+    seen = f"pages {found.pages:,.0f}, queries {found.queries:,}, clicks {found.clicks:,.0f}"
+    lines.append(f"measured on what no model was fitted to ({seen}){order}")
+    if found.pages < FEW:
+        lines.append(f"on fewer than {FEW} pages such figures are chance: a longer log, or --test LOG, would tell")
+    return lines
+
+
+def _figure(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.4f}"

@@ -110,6 +110,5 @@ def _rounded(value: float | list[float]) -> float | list[float]:
     return [round(one, 4) for one in value] if isinstance(value, list) else round(value, 4)
 
 
-def _about(outcome: Outcome, judgements: Judgements, seed: int) -> dict[str, str]:
-    numbers = {name: str(value) for name, value in outcome.items()}
-    return {"learned_from": judgements.source, "seed": str(seed), **numbers}
+def _about(outcome: Outcome, judgements: Judgements, seed: int) -> dict[str, Any]:
+    return {"learned_from": judgements.source, "seed": seed, **outcome}

@@ -61,6 +61,55 @@ def test_the_same_command_again_has_nothing_to_do(capsys: pytest.CaptureFixture[
     assert "Nothing new in .clickwise/eval/runs/first" in capsys.readouterr().out
 
 
+def test_a_run_of_another_configuration_is_replaced_only_when_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    command = ["eval", "run", "--collection", "small", "--ranker", "bm25", *FAST, "--out", str(out)]
+    assert run([*command, "-k", "1"]) == 0
+    assert run([*command, "-k", "1", "--set", "description=in other words"]) == 0
+    before = (out / "summary.json").read_bytes()
+    changed = [*command, "-k", "2", "--ranker", "bm25-qe"]
+    capsys.readouterr()
+    assert run(changed) == 2
+    advice = "Give this run another name with --name, or replace that one with --overwrite."
+    assert capsys.readouterr() == (
+        "",
+        f"clickwise: The run in {out} has another configuration (protocol.k, rankers.bm25-qe). {advice}\n",
+    )
+    assert (out / "summary.json").read_bytes() == before
+    assert run([*changed, "--overwrite"]) == 0
+    assert set(RunDirectory(out).summary["ndcg20"]) == {"bm25", "bm25-qe"}
+    (out / "summary.json").unlink()  # never complete: nothing is lost
+    assert run([*command, "-k", "1"]) == 0
+
+
+def test_a_run_has_the_name_that_it_is_given(home: Path) -> None:
+    config = ".clickwise/eval/runs/first/config.toml"
+    assert run(["eval", "run", config, "--ranker", "bm25", "--name", "second"]) == 0
+    second = home / ".clickwise/eval/runs/second"
+    assert RunDirectory(second).experiment.head.name == "second"
+    shutil.rmtree(second)
+
+
+def test_a_run_is_not_replaced_by_one_that_lacks_a_collection(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_beir(tmp_path / "other")
+    config = tmp_path / "two.toml"
+    config.write_text(
+        f'[rankers.bm25]\n[collections.small]\nsource = "small"\n[collections.other]\nsource = "{tmp_path / "other"}"\n'
+    )
+    command = ["eval", "run", str(config), "--data", ".", "-k", "1", *FAST, "--out", str(tmp_path / "out")]
+    assert run(command) == 0
+    shutil.move(tmp_path / "other", tmp_path / "gone")
+    assert run([*command, "--skip-missing"]) == 2
+    assert "has measured other, which is not at hand now." in capsys.readouterr().err
+    assert set(RunDirectory(tmp_path / "out").summary["topics"]) == {"small", "other"}
+    assert run([*command, "--skip-missing", "--overwrite"]) == 0
+    assert set(RunDirectory(tmp_path / "out").summary["topics"]) == {"small"}
+
+
 def test_flags_choose_from_a_configuration(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     config = ".clickwise/eval/runs/first/config.toml"
     arguments = ["--ranker", "bm25-qe", "--collection", "small", "-k", "1", "-k", "2", "--out", str(tmp_path / "out")]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,11 @@ import numpy as np
 import pytest
 
 from index import generations
+from index.index import Index
 from index.metric import Metric
 from index.places import indexes_in
+from index.readers import ReadReport
+from index.types import Document
 from server import cli
 from server.settings import Settings
 
@@ -175,6 +180,72 @@ def test_info_tells_how_the_index_was_built(call: Any) -> None:
     for fact in ("3", "english", "k1=0.9", "kind (keyword), year (number)", "animals.jsonl"):
         assert fact in told
     assert call("info", "./.clickwise/indexes/animals", "--json")["fields"] == {"kind": "keyword", "year": "number"}
+
+
+def test_the_list_has_every_index_and_says_what_is_wrong_with_one(
+    call: Any, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("list", "--json") == {"indexes": []}
+    assert cli.run(["index", "list"]) == 0
+    out, err = capsys.readouterr()
+    assert (out, err.startswith("There is no index in ")) == ("", True)
+    build(call)
+    build(call, "--name", "zoo")
+    call("update", "zoo", "--delete", "owl")
+    first, second = call("list", "--json")["indexes"]
+    assert (first["name"], first["documents"], first["source"]) == ("animals", 3, "animals.jsonl")
+    assert (second["name"], second["documents"], second["vectors"], second["learned"]) == ("zoo", 2, False, [])
+    assert "zoo      2 documents, 0.1 MB, built 20" in call("list")
+    (place / ".clickwise/indexes/animals/current").write_text("damaged", encoding="utf-8")
+    told = call("list").splitlines()
+    assert (len(told), "animals  The pointer" in told[0], "zoo      2" in told[1]) == (2, True, True)
+
+
+def test_the_list_has_the_indexes_that_the_configuration_names(call: Any, place: Path) -> None:
+    build(call, "--out", "there")
+    (place / "clickwise.toml").write_text('[indexes]\nmine = "there"\n', encoding="utf-8")
+    (row,) = call("list", "--json")["indexes"]
+    assert (row["name"], row["path"]) == ("mine", "there")
+
+
+def test_what_was_learned_is_told_in_numbers(call: Any) -> None:
+    call("build", "animals.jsonl", "--json")
+    (path,) = indexes_in(Path(".clickwise")).values()
+    space = Index.open(path).manifest.space
+    assert space is not None
+    about = {"learned_from": "train.tsv", "topics": 18, "p": 0.004, "kept": True, "noise": [0.1, 0.2]}
+    Metric(np.eye(384, dtype=np.float32), space.digest, about).save(path / "generations" / "000001")
+    assert call("info", "animals", "--json")["learned"] == {"metric": about}
+    assert "metric (18 topics of train.tsv)" in call("info", "animals")
+    assert "learned: metric" in call("list")
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_an_interrupted_build_says_that_nothing_was_changed(
+    call: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    if there:
+        build(call)
+
+    def documents(*given: object) -> tuple[Iterator[Document], ReadReport]:
+        def read() -> Iterator[Document]:
+            yield Document("ant", "", "Ants work.")
+            signal.raise_signal(signal.SIGINT)
+
+        return read(), ReadReport()
+
+    monkeypatch.setattr("index.cli.documents_of", documents)
+    monkeypatch.setattr("index.build.chunks", lambda documents: ([document] for document in documents))
+    assert cli.run(["index", "build", "animals.jsonl", "--encoder", "none", "--overwrite"]) == 130
+    said = "Interrupted. Nothing was changed; the same command begins anew.\n"
+    assert capsys.readouterr() == ("", said)
+    found = indexes_in(Path(".clickwise"))
+    assert list(found) == (["animals"] if there else [])
+    assert all(Index.open(path).view().documents == 3 for path in found.values())
+    if there:
+        assert cli.run(["index", "update", "animals", "more.jsonl"]) == 130
+        assert "Interrupted. What was not complete is gone; the same command begins anew." in capsys.readouterr().err
+        assert call("info", "animals", "--json")["documents"] == 3
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from index.errors import ConflictError, InputError
 from index.index import Index
@@ -55,6 +56,16 @@ def test_it_survives_its_file(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["metric.safetensors"]
     assert remove(tmp_path)
     assert not remove(tmp_path)
+
+
+def test_a_file_that_says_all_in_texts_is_read(tmp_path: Path) -> None:
+    """As they were written before values kept their types."""
+    metric = some_metric()
+    texts = {"learned_from": "train.tsv", "topics": "18", "space": "space", "digest": metric.digest}
+    save_file({"matrix": metric.matrix}, tmp_path / "metric.safetensors", metadata=texts)
+    found = Metric.load(tmp_path, "space")
+    assert found is not None
+    assert found.about == {"learned_from": "train.tsv", "topics": 18}
 
 
 def test_damage_and_other_vectors_are_noticed(tmp_path: Path) -> None:

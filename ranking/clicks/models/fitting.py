@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -35,20 +36,18 @@ class Outcome:
     iterations: int
 
     def to_json(self) -> dict[str, Any]:
-        """The figures, as JSON has them; a rank that no page reaches has null."""
+        """The figures, as JSON has them; null for a rank that no page reaches, and where none was measured."""
         found = self.foresight
-        by_rank = {
-            name: [None if np.isnan(value) else round(float(value), 6) for value in getattr(found, name)]
-            for name in ("by_rank", "conditional_by_rank")
-        }
         return {
             "model": self.fitted.model.name,
-            "log_likelihood": found.log_likelihood,
-            "perplexity": found.perplexity,
-            "conditional_perplexity": found.conditional_perplexity,
-            "perplexity_by_rank": by_rank["by_rank"],
-            "conditional_perplexity_by_rank": by_rank["conditional_by_rank"],
+            "log_likelihood": _known(found.log_likelihood),
+            "perplexity": _known(found.perplexity),
+            "conditional_perplexity": _known(found.conditional_perplexity),
+            "perplexity_by_rank": [_known(round(float(value), 6)) for value in found.by_rank],
+            "conditional_perplexity_by_rank": [_known(round(float(value), 6)) for value in found.conditional_by_rank],
             "pages": found.pages,
+            "queries": found.queries,
+            "clicks": found.clicks,
             "seconds": round(self.seconds, 3),
             "iterations": self.iterations,
         }
@@ -118,3 +117,7 @@ class Fitting:
             return None
         kept = joined(parts)
         return lambda: kept.batches(self.batch)
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -56,16 +57,29 @@ def test_a_fit_is_measured_saved_and_read_back(tmp_path: Path) -> None:
 
 
 def test_all_models_stand_in_one_table(tmp_path: Path) -> None:
-    lines = run(log(tmp_path / "log", 120), "--model", "all", "--split", "spread", "--iterations", "10").splitlines()
+    lines = run(log(tmp_path / "log", 1000), "--model", "all", "--split", "spread", "--iterations", "10").splitlines()
     assert {line.split()[0] for line in lines[1:-1]} == set(MODELS)
     figures = [float(line.split()[3]) for line in lines[1:-1]]
     assert figures == sorted(figures)
-    assert lines[-1].startswith("measured on 12 pages")
+    assert re.match(r"measured on what no model was fitted to \(pages 100, queries 1, clicks \d+\); best", lines[-1])
     assert lines[-1].endswith("best first, by conditional perplexity (less is better)")
 
 
-def test_a_log_too_short_to_hold_pages_back_says_so(tmp_path: Path) -> None:
-    assert run(log(tmp_path / "log", 4)).splitlines()[-1].startswith("measured on no page: the log is too short")
+def test_figures_that_rest_on_few_pages_say_so(tmp_path: Path) -> None:
+    *_, seen, warned = run(log(tmp_path / "log", 990)).splitlines()
+    assert "(pages 99, queries 2, clicks " in seen
+    assert warned.startswith("on fewer than 100 pages such figures are chance")
+    found = json.loads(run(log(tmp_path / "other", 990), "--json"))["models"][0]
+    assert (found["pages"], found["queries"]) == (99, 2)
+    assert found["clicks"] == float(seen.partition("clicks ")[2].partition(")")[0])
+
+
+def test_a_log_too_short_to_hold_pages_back_has_no_figures(tmp_path: Path) -> None:
+    row, last = run(log(tmp_path / "log", 4)).splitlines()[1:]
+    assert row.split()[:4] == ["pbm", "-", "-", "-"]
+    assert last == "measured on no page: the log is too short to hold any back"
+    found = json.loads(run(tmp_path / "log", "--json"))["models"][0]
+    assert (found["pages"], found["perplexity"], found["conditional_perplexity"]) == (0, None, None)
 
 
 def test_a_fit_goes_on_with_another_log(tmp_path: Path) -> None:
