@@ -123,7 +123,7 @@ def test_a_canary_serves_its_share_of_the_sessions_and_is_taken_back(service: Se
 def test_releases_survive_a_restart_and_replicas_follow(service: Service, index: Index) -> None:
     other = replica(service, index)
     service.activate("click-model", "", "published", 1.0)
-    service.activate("index", "docs", "000002", 0.999999)
+    service.activate("index", "docs", "000002", 1 - 1e-9)
     other.releases.look()
     later = replica(service, index)
     later.releases.look()

@@ -95,7 +95,7 @@ def test_a_new_index_serves_those_to_whom_another_generation_was_released(
     service: Service, client: TestClient, build: Build
 ) -> None:
     build("first", "quagga", overwrite=True, activated=False)
-    answer = client.post("/admin/indexes/first:activate", json={"generation": "000002", "share": 0.999})
+    answer = client.post("/admin/indexes/first:activate", json={"generation": "000002", "share": 1 - 1e-9})
     assert answer.status_code == 201
     build("second", "zebra")
     assert found(client, "zebra", "second")
