@@ -78,7 +78,7 @@ COMMITTED_POINTS = [
 def kill(work: str, index: Index, point: tuple[str, str, str]) -> None:
     done = subprocess.run(
         [sys.executable, "-c", CHILD, work, str(index.path), *point], cwd=ROOT, capture_output=True, text=True,
-        check=False, timeout=120,
+        check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert "survived" not in done.stdout
@@ -194,7 +194,7 @@ def test_a_full_disk_is_said_and_harms_nothing(
     index = new_index()
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK, work, str(index.path), str(limit)], cwd=ROOT, capture_output=True, text=True,
-        check=False, timeout=120,
+        check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1

@@ -18,8 +18,9 @@ from index.types import Document
 LARGE = ["x" * 1_000 for _ in range(1_000)]  # a megabyte of Java's memory
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def no_cycles_looked_for() -> Iterator[None]:
+    """What earlier tests have left, also in Java, goes before and not meanwhile."""
     gc.collect()
     gc.disable()
     yield
@@ -75,7 +76,6 @@ def test_weighted_terms_leave_nothing_in_java() -> None:
     assert heap() < before + 1_000_000
 
 
-@pytest.mark.usefixtures("no_cycles_looked_for")
 def test_a_view_goes_as_soon_as_nobody_reads_it(new_index: Callable[..., Index]) -> None:
     index = new_index()
     seen = []

@@ -56,7 +56,7 @@ def upsert_killed_after(commits: int, path: Path, given: Sequence[Document]) -> 
     told = [{"id": one.id, "text": one.text, "fields": dict(one.fields)} for one in given]
     done = subprocess.run(
         [sys.executable, "-c", CHILD, str(path), str(commits)], input=json.dumps(told), env={**os.environ},
-        cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False, timeout=120,
+        cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == -signal.SIGKILL, done.stderr
 

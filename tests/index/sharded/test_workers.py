@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -139,7 +140,12 @@ def test_a_shard_that_does_not_answer_is_left_out_and_said(pair: tuple[Index, In
     process = process_of(sharded, 1)
     os.kill(process, signal.SIGSTOP)
     try:
-        found, view = partial_answer(sharded, text, 0.3)
+        for seconds in (0.3, 3.0, 30.0):  # until they are enough for the shard that goes on, on a busy machine too
+            with suppress(UnavailableError):
+                found, view = partial_answer(sharded, text, seconds)
+                break
+        else:
+            pytest.fail("the other shard did not answer")
     finally:
         os.kill(process, signal.SIGCONT)
     assert found == without  # by the statistics of the whole collection still

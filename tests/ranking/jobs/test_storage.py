@@ -45,11 +45,13 @@ def bucket() -> Iterator[str]:
         region="us-east-1",
         endpoint_override=f"127.0.0.1:{port}",
         allow_bucket_creation=True,
+        connect_timeout=60,
+        request_timeout=60,
     )
     s3.create_dir("jobs")
     yield uri
     process.stdin.close()
-    process.wait(20)
+    process.wait(600)
     process.stdout.close()
 
 

@@ -22,7 +22,7 @@ from server.settings import Settings
 from server.store import Store
 from server.store.tables import jobs
 
-QUICK = Pace(poll=0.02, beat=0.02, grace=10.0)
+QUICK = Pace(poll=0.02, beat=0.02, grace=600.0)
 HEAD = """
 import json, os, signal, sys, threading, time
 order = json.loads(sys.stdin.readline())
@@ -67,7 +67,7 @@ class Running:
 
     def end(self) -> None:
         self.stop.set()
-        self._thread.join(60)
+        self._thread.join(600)
         assert not self._thread.is_alive()
 
 
@@ -137,7 +137,7 @@ def test_cancelling_a_job_that_runs(
 ) -> None:
     acts(script)
     asked, _ = queue.add("rerank", "a")
-    start(Pace(poll=0.02, beat=0.02, grace=10.0 if script == WAITS else 0.1))
+    start(Pace(poll=0.02, beat=0.02, grace=600.0 if script == WAITS else 0.1))
     until(lambda: working(queue, asked.id))
     queue.cancel(asked.id)
     until(lambda: queue.get(asked.id).state == "cancelled")
@@ -215,7 +215,7 @@ def test_the_command_stops_on_sigterm_and_its_child_dies_with_it(queue: Queue, t
             until(lambda: working(queue, asked.id) and queue.get(asked.id).state == "running")
             process = int((tmp_path / "child").read_text())
             worker.send_signal(number)
-            _, told = worker.communicate(timeout=60)
+            _, told = worker.communicate(timeout=600)
         assert "Waiting for jobs of" in told
         assert worker.returncode == (0 if number == signal.SIGTERM else -number)
         assert queue.get(asked.id).state == state

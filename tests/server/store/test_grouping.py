@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, exc
 from server.store.grouping import GroupCommit
 
 Write = Callable[[Connection], object]
+PATIENCE = 300.0  # seconds that one waits for the file; only a busy disk comes near it
 
 
 class Mishap(Exception):
@@ -25,7 +26,8 @@ class Database:
     """A file with one table, whose commits are counted."""
 
     def __init__(self, path: Path, most_pages: int = 10_000) -> None:
-        self.engine: Engine = create_engine(f"sqlite:///{path}", isolation_level=None)
+        patient = {"timeout": PATIENCE}
+        self.engine: Engine = create_engine(f"sqlite:///{path}", isolation_level=None, connect_args=patient)
         event.listen(self.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
         event.listen(self.engine, "connect", lambda raw, _: raw.execute(f"PRAGMA max_page_count = {most_pages}"))
         event.listen(self.engine, "connect", lambda raw, _: raw.execute("PRAGMA foreign_keys = ON"))
@@ -45,7 +47,8 @@ class Database:
         return what
 
     def kept(self) -> set[str]:
-        with closing(sqlite3.connect(str(self.engine.url.database))) as connection:  # beside a writer, without its lock
+        path = str(self.engine.url.database)
+        with closing(sqlite3.connect(path, PATIENCE)) as connection:  # beside a writer, without its lock
             return {what for (what,) in connection.execute("SELECT what FROM kept")}
 
     def together(self, first: Write, *others: Write) -> list[Future[str]]:

@@ -31,7 +31,7 @@ ARGUMENTS = [
 ]
 
 
-PATIENCE = 60_000  # milliseconds; only a busy machine comes near it
+PATIENCE = 300_000  # milliseconds; only a busy machine comes near it
 expect.set_options(timeout=PATIENCE)
 
 
@@ -41,7 +41,7 @@ def browser() -> Iterator[Browser]:
     if chromium is None:
         pytest.skip("there is no chromium on the path, nor in the variable CHROMIUM")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS, timeout=PATIENCE)
         yield browser
         browser.close()
 
@@ -76,6 +76,7 @@ def visit(browser: Browser, address: str) -> Iterator[Opener]:
         context = {"reduced_motion": "reduce", **context}
         page = browser.new_context(viewport={"width": width, "height": height}, **context).new_page()
         page.set_default_timeout(PATIENCE)
+        page.add_init_script("setInterval = () => 0")  # nothing is looked at anew because a test took a minute
         watch = Watch(address)
         watch.attach(page)
         opened.append((page, watch))
