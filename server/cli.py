@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,6 +38,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("server.doctor", "Check Java, models, packages and indexes, and say how to mend what is wrong."),
 }
 """Command -> (the module whose `app`, a Typer, implements it; its line in the help)."""
+
+
+INTERRUPTED = 130  # the exit code after Ctrl-C
 
 
 class LazyCommand(TyperCommand):
@@ -183,4 +187,8 @@ def main() -> None:
         sys.stdout.flush()
     except BrokenPipeError:  # the reader (head, less) has gone: nothing left to say, also not at shutdown
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # From here on Python waits for threads that still compute. A second Ctrl-C would have it go without them, and
+        # they abort in C++ when they come back to an interpreter that is gone: so it ends the process at once.
+        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
     sys.exit(code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import types
@@ -111,6 +112,34 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     finally:
         os.close(write)
     assert run.stderr == b""
+
+
+def test_a_second_interruption_ends_at_once_what_waits_for_a_thread() -> None:
+    """The thread never ends; it speaks when the main thread is done and Python waits for it."""
+    code = (
+        "import signal, threading\n"
+        "from server import cli\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
+        "def stay():\n"
+        "    threading.main_thread().join()\n"
+        "    print('waiting', flush=True)\n"
+        "    threading.Event().wait()\n"
+        "def interrupted(arguments):\n"
+        "    threading.Thread(target=stay).start()\n"
+        "    return 130\n"
+        "cli.run = interrupted\n"
+        "cli.main()\n"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "waiting\n"
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=300)
+        finally:
+            process.kill()
+    assert (process.returncode, said) == (130, "")
 
 
 @pytest.mark.parametrize(("words", "expected"), [("clickwise se", "search"), ("clickwise index bu", "build")])
