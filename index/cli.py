@@ -108,8 +108,9 @@ def build(
 ) -> None:
     """Build an index of a corpus.
 
-    The corpus is a file or a folder in BEIR, Pyserini, Parquet, TREC, CSV or TSV format, plain, .gz or .zst. Whoever
-    searches the index meanwhile keeps the generation before, until the new one is complete.
+    The corpus is a file or a folder in BEIR, Pyserini, Parquet, TREC, CSV or TSV format, plain, .gz or .zst, or a
+    folder of texts (.txt, .md), each a document. Whoever searches the index meanwhile keeps the generation before,
+    until the new one is complete.
     """
     from index.build import BuildOptions, build_index
     from index.progress import Progress

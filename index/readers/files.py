@@ -21,14 +21,16 @@ COMPRESSED: Final = (".gz", ".zst")
 
 
 class File:
-    """An open file. `line` counts the lines (or rows) that have been read: errors name the next one.
+    """An open file. `name` is its path in what is read, where that is a folder. `line` counts the lines (or rows) that
+    have been read: errors name the next one.
 
     Raises InputError where the file cannot be opened. While it is read, EOFError, OSError, zlib.error and Broken mean
     that it breaks off.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: str = "") -> None:
         self.path = path
+        self.name = name or path.name
         self.line = 0
         self._open = ExitStack()
         try:

@@ -73,12 +73,13 @@ def _records(source: str | Path, format: str | None, layout: Layout) -> Iterator
         return ((irds.PREFIX + name, record) for record in irds.read(dataset, name, layout))
     if not name:
         raise NotFoundError("No file or folder is named.", "Name where the documents are.")
-    files = find_files(Path(source), format_named(format) if format else None)
-    return ((str(path), record) for path, found in files for record in _file_records(path, found, layout))
+    root = Path(source)
+    files = find_files(root, format_named(format) if format else None)
+    return ((str(path), record) for path, found in files for record in _file_records(path, root, found, layout))
 
 
-def _file_records(path: Path, format: Format, layout: Layout) -> Iterator[Record | Fault]:
-    file = File(path)
+def _file_records(path: Path, root: Path, format: Format, layout: Layout) -> Iterator[Record | Fault]:
+    file = File(path, path.relative_to(root).as_posix() if path != root else "")
     try:
         yield from format.read(file, layout)
     except (Broken, EOFError, OSError, zlib.error) as error:

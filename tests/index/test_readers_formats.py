@@ -21,7 +21,7 @@ from index.readers import FORMATS, ReadReport, read_documents
 from index.readers import irds as irds_module
 from index.readers.layout import Layout
 from index.readers.records import Record
-from index.readers.registry import format_of
+from index.readers.registry import TEXT, format_of
 from index.types import Document
 
 
@@ -58,7 +58,8 @@ def test_every_format_is_read_plain_and_compressed(
 
 
 def test_every_format_has_a_sample() -> None:
-    assert {format_of(Path(f"x{ending}")) for ending in SAMPLES} == set(FORMATS)
+    """But for texts, which are documents as they are."""
+    assert {format_of(Path(f"x{ending}")) for ending in SAMPLES} == {*FORMATS} - {TEXT}
 
 
 def test_a_zst_of_two_frames_is_read_to_its_end(tmp_path: Path) -> None:
@@ -338,3 +339,38 @@ def test_attributes_of_irds_documents() -> None:
     assert isinstance(record, Record)
     document, _ = mapped.document(record.values)
     assert document.fields["link"] == "u" * 300
+
+
+def test_a_folder_of_texts_has_a_document_a_file(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "sailing.txt").write_text(
+        "\n Sailing \n\nThe wind blows.\nThe sea is rough.\n", encoding="utf-8"
+    )
+    (tmp_path / "coffee.md").write_text("# Coffee\n\nIt is hot.", encoding="utf-8")
+    (tmp_path / "empty.txt").touch()
+    (tmp_path / "picture.png").touch()
+    found = list(read_documents(tmp_path))
+    assert [(doc.id, doc.title, doc.text) for doc in found] == [
+        ("coffee.md", "Coffee", "It is hot."),
+        ("deep/sailing.txt", "Sailing", "The wind blows.\nThe sea is rough."),
+        ("empty.txt", "", ""),
+    ]
+    (tmp_path / "data.jsonl").write_text('{"id": "1", "contents": "x"}\n', encoding="utf-8")
+    assert [doc.id for doc in read_documents(tmp_path)] == ["1"]  # the texts tell of it, as a README does
+    assert [doc.id for doc in read_documents(tmp_path, format="text")] == ["coffee.md", "deep/sailing.txt", "empty.txt"]
+
+
+def test_one_text_is_a_document_only_where_that_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "lines.txt"
+    path.write_text("Title\nText", encoding="utf-8")
+    with pytest.raises(InputError, match=r"lines.txt is one text\. Name a folder of texts, or say with --format"):
+        read_documents(path)
+    (document,) = read_documents(path, format="text")
+    assert (document.id, document.title, document.text) == ("lines.txt", "Title", "Text")
+
+
+def test_trec_text_under_another_ending_is_no_plain_text(tmp_path: Path) -> None:
+    (tmp_path / "part1.txt").write_text("<DOC>\n<DOCNO>1</DOCNO>\nx\n</DOC>\n", encoding="utf-8")
+    with pytest.raises(RecordError, match=r"part1.txt:1: this is TREC text: read it with --format trec"):
+        list(read_documents(tmp_path))
+    assert [doc.id for doc in read_documents(tmp_path, format="trec")] == ["1"]
