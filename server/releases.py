@@ -22,7 +22,7 @@ from sqlalchemy import BigInteger, Column, Float, Integer, String, Table, func, 
 
 from index.errors import ClickwiseError, InputError, NotFoundError
 from ranking.clicks.exploration import share_of
-from ranking.clicks.splits import Side, Split
+from ranking.clicks.splits import CANARY, Side, Split
 from ranking.contract import Modelled
 from ranking.pipeline import models, with_models
 from server.catalog import Catalog
@@ -114,7 +114,7 @@ class Releases:
         for canary in state.canaries:
             chosen = share_of(key, f"canary {canary.release.id}") < canary.release.share
             side: Side = "second" if chosen else "first"
-            arm = arm or Split(f"canary:{canary.release.id}", side).arm
+            arm = arm or Split(f"{CANARY}{canary.release.id}", side).arm
             serving = canary.change(serving) if chosen else serving
         return replace(serving, arm=arm) if arm else serving
 

@@ -18,6 +18,8 @@ from ranking.clicks.sequential import SequentialTest
 Side: TypeAlias = Literal["first", "second"]
 SIDES: Final[tuple[Side, ...]] = get_args(Side)
 PREFIX: Final = "split:"
+CANARY: Final = "canary:"
+"""How the experiment is named that a release on trial makes, before its number."""
 
 
 @dataclass(frozen=True, slots=True)

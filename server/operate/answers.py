@@ -70,7 +70,8 @@ class RankClicks(Answer):
 
 class QualityPoint(Answer):
     """How first pages of a pipeline did in one bucket: the share with a click, and the mean of 1 / the rank of the
-    first clicked document (0 where nothing was clicked)."""
+    first clicked document (0 where nothing was clicked). `pipeline` tells pages apart that an experiment made: those of
+    two pipelines together, those that explore, and those of a canary."""
 
     bucket: str
     pipeline: str

@@ -16,7 +16,9 @@ from typing import Final
 from sqlalchemy import select
 
 from index.errors import InputError
+from ranking.clicks.interleaving import Duel
 from ranking.clicks.pages import Page
+from ranking.clicks.splits import CANARY, Split
 from server.export import export_pages
 from server.operate.answers import ClicksAnswer, PropensityInfo, QualityPoint, RankClicks, RankPropensity
 from server.operate.period import Buckets
@@ -93,7 +95,7 @@ class _Tally:
                 self._clicked[rank - 1] += 1
         assert page.time is not None
         bucket = self.period.name(round(page.time.timestamp() * 1000))
-        found = self._quality[bucket, page.arm or page.pipeline or ""]
+        found = self._quality[bucket, ranked_by(page)]
         found.pages += 1
         if hits:
             found.clicked += 1
@@ -120,6 +122,19 @@ class _Tally:
             )
             for (bucket, pipeline), found in sorted(self._quality.items())
         ]
+
+
+def ranked_by(page: Page) -> str:
+    """What made a page, in words: its pipeline, and what an experiment did beside."""
+    pipeline = page.pipeline or ""
+    if duel := Duel.of_arm(page.arm):
+        return f"{duel.first} and {duel.second} together"
+    if page.propensities is not None:
+        return f"{pipeline}, exploring"
+    side = Split.of_arm(page.arm)
+    if side and side.side == "second" and side.experiment.startswith(CANARY):
+        return f"{pipeline}, {side.experiment}"
+    return pipeline
 
 
 def wilson(successes: int, trials: int, z: float = 1.959964) -> tuple[float, float]:

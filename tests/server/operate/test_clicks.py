@@ -6,7 +6,8 @@ import pytest
 from scipy.stats import binomtest
 from sqlalchemy import func, select
 
-from server.operate.clicks import clicks, wilson
+from ranking.clicks.pages import Page
+from server.operate.clicks import clicks, ranked_by, wilson
 from server.operate.period import Buckets
 from server.store import Store
 from server.store.tables import events, impressions
@@ -38,6 +39,23 @@ def test_quality_is_told_by_pipeline_over_time(busy: Store) -> None:
         return sum(row.mrr * row.pages for row in rows) / sum(row.pages for row in rows)
 
     assert mrr("fused") > mrr("bm25-qe") + 0.05  # it ranks by relevance
+
+
+@pytest.mark.parametrize(
+    ("arm", "propensities", "told"),
+    [
+        (None, None, "fused"),
+        ("adjacent:1:2", [0.5, 0.5], "fused, exploring"),
+        ("adjacent:9:10", [0.5, 0.5], "fused, exploring"),
+        ("team-draft:fused:bm25", None, "fused and bm25 together"),
+        ("split:fused:bm25:first", None, "fused"),
+        ("split:bm25:fused:second", None, "fused"),
+        ("split:canary:3:first", None, "fused"),
+        ("split:canary:3:second", None, "fused, canary:3"),
+    ],
+)
+def test_pages_of_experiments_are_told_apart(arm: str | None, propensities: list[float] | None, told: str) -> None:
+    assert ranked_by(Page("q", "", ["a", "b"], pipeline="fused", arm=arm, propensities=propensities)) == told
 
 
 def test_propensities_are_those_that_made_the_clicks(busy: Store) -> None:
