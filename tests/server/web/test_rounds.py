@@ -101,6 +101,9 @@ def test_two_rankings_stand_beside_each_other(visit: Opener) -> None:
     assert faults(page) == []
     page.set_viewport_size({"width": 360, "height": 800})
     assert fits(page)
+    page.locator(".step-news").last.evaluate("node => (node.textContent = 'a long title '.repeat(20))")
+    right = "node => node.getBoundingClientRect().right"
+    assert page.locator("#rounds").evaluate(right) < page.locator("#feedback").evaluate(right)
     page.get_by_label("Beside it").select_option("")
     expect(page.locator("#hits-beside")).to_be_hidden()
     expect(page.locator(".elsewhere")).to_have_count(0)
