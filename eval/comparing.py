@@ -17,7 +17,7 @@ from eval.formats.trec import read_run
 from eval.measures import canonical, measure_all
 from eval.statistics import Statistics, compare, corrected
 from eval.tables import Cell, Table
-from eval.tabulate import p_text
+from eval.tabulate import CORRECTIONS
 from index.errors import InputError, NotFoundError
 from ranking.qrels import read_qrels
 
@@ -138,7 +138,7 @@ def comparison_table(pairs: Sequence[Pair], options: Statistics | None = None) -
             raise InputError(f"{mine.label} and {theirs.label} have no topic in common.", "Compare runs that do.")
         alone = len(mine.values.keys() ^ theirs.values.keys())
         if alone:
-            notes[f"{mine.label} against {theirs.label}: {alone} topics that only one has are left out."] = None
+            notes[f"{mine.label} against {theirs.label}: {alone} topics that only one of them has are left out."] = None
         names = sorted({collection for collection, _ in keys})
         groups = {**{name: [name] for name in names}, "mean": names} if len(names) > 1 else {names[0]: names}
         rows += [(mine, theirs, name, _compare(mine, theirs, keys, part, options)) for name, part in groups.items()]
@@ -147,11 +147,15 @@ def comparison_table(pairs: Sequence[Pair], options: Statistics | None = None) -
     for (mine, theirs, name, found), value in zip(rows, p, strict=True):
         one = replace(found, corrected=value)
         cells.append([mine.label, theirs.label, name or "all", one.difference, one.low, one.high])
-        cells[-1] += [p_text(one.p["randomisation"]), p_text(one.p["t"]), p_text(one.p["wilcoxon"])]
-        cells[-1] += [p_text(one.corrected), one.wins, one.ties, one.losses, one.effect]
+        cells[-1] += [one.p["randomisation"], one.p["t"], one.p["wilcoxon"]]
+        cells[-1] += [one.corrected, one.wins, one.ties, one.losses, one.effect]
     columns = ["A", "B", "collection", "A - B", "low", "high", "p random", "p t", "p Wilcoxon", "p corrected"]
-    caption = f"{pairs[0][0].measure}, with {1 - options.level:.0%} intervals; {options.correction} correction"
-    return Table("compare", caption, [*columns, "won", "tied", "lost", "d"], cells, list(notes))
+    caption = (
+        f"{pairs[0][0].measure}, with {1 - options.level:.0%} intervals; "
+        f"'p corrected' is {CORRECTIONS[options.correction]} the table"
+    )
+    ps = frozenset(range(6, 10))
+    return Table("compare", caption, [*columns, "won", "tied", "lost", "d"], cells, list(notes), p=ps)
 
 
 def _compare(mine: Scored, theirs: Scored, keys: Sequence[Key], members: Sequence[str], options: Statistics) -> Any:

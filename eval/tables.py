@@ -21,7 +21,8 @@ _LATEX = str.maketrans(
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells under columns. Numbers are shown with `digits`; `marks` are put after a cell, `bold` stands out.
+    """Rows of cells under columns. Numbers are shown with `digits`, those of the columns `p` as p-values; `marks` are
+    put after a cell, `bold` stands out.
 
     `name` is the file's, `caption` says what it shows and `notes` what the marks mean.
     """
@@ -34,6 +35,7 @@ class Table:
     digits: int = 3
     bold: frozenset[tuple[int, int]] = frozenset()
     marks: Mapping[tuple[int, int], str] | None = None
+    p: frozenset[int] = frozenset()
 
     def text(self, row: int, column: int) -> str:
         """A cell as it is shown, without its mark."""
@@ -41,6 +43,8 @@ class Table:
         if cell is None:
             return "\N{EN DASH}"
         if isinstance(cell, float):
+            if column in self.p:
+                return p_text(cell)
             shown = f"{cell:.{self.digits}f}"
             return shown.replace("0.", ".", 1) if abs(cell) < 1 and self.digits > 2 else shown
         return f"{cell:,}" if isinstance(cell, int) else cell
@@ -97,6 +101,7 @@ class Table:
             "digits": self.digits,
             "bold": sorted(self.bold),
             "marks": [[i, j, mark] for (i, j), mark in sorted((self.marks or {}).items())],
+            "p": sorted(self.p),
         }
         return json.dumps({"caption": self.caption, "rows": rows, "notes": list(self.notes), **looks}, indent=1) + "\n"
 
@@ -114,6 +119,7 @@ class Table:
             held.get("digits", 3),
             frozenset((i, j) for i, j in held.get("bold", ())),
             {(i, j): mark for i, j, mark in held.get("marks", ())},
+            frozenset(held.get("p", ())),
         )
 
     def shown(self) -> dict[str, Any]:
@@ -154,6 +160,11 @@ class Table:
 
 FORMATS = {"md": Table.to_markdown, "tex": Table.to_latex, "csv": Table.to_csv, "json": Table.to_json}
 """The ending of a file -> how a table is written to it."""
+
+
+def p_text(p: float) -> str:
+    """A p-value in three digits, never as zero."""
+    return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
 def best_in_columns(rows: Sequence[Sequence[Cell]]) -> frozenset[tuple[int, int]]:

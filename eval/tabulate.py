@@ -9,7 +9,7 @@ import numpy as np
 from eval.analysis import QUANTILES, Analysis
 from eval.rankers import Taught
 from eval.statistics import Comparison
-from eval.tables import Cell, Table, best_in_columns
+from eval.tables import Cell, Table, best_in_columns, p_text
 
 TESTS = {"randomisation": "Fisher's randomisation test", "t": "the paired t-test", "wilcoxon": "Wilcoxon's test"}
 CORRECTIONS = {
@@ -141,13 +141,13 @@ def comparisons_table(analysis: Analysis) -> Table:
     ]
     columns = ["ranker", "collection", "difference", "low", "high", "p random", "p t", "p Wilcoxon", "p corrected"]
     caption = f"Every ranker against {analysis.experiment.head.baseline}"
-    return Table("comparisons", caption, [*columns, "won", "tied", "lost", "d"], rows, notes)
+    return Table("comparisons", caption, [*columns, "won", "tied", "lost", "d"], rows, notes, p=frozenset(range(5, 9)))
 
 
 def _compared(found: Comparison) -> Iterator[Cell]:
     yield from (found.difference, found.low, found.high)
-    yield from (p_text(found.p["randomisation"]), p_text(found.p["t"]), p_text(found.p["wilcoxon"]))
-    yield from (p_text(found.corrected), found.wins, found.ties, found.losses, found.effect)
+    yield from (found.p["randomisation"], found.p["t"], found.p["wilcoxon"])
+    yield from (found.corrected, found.wins, found.ties, found.losses, found.effect)
 
 
 def choices_table(analysis: Analysis) -> Table:
@@ -229,8 +229,3 @@ def left_out_table(analysis: Analysis) -> Table:
 def p_equals(p: float) -> str:
     """`p=.012`, or `p<.001`."""
     return f"p{p_text(p)}" if p < 0.001 else f"p={p_text(p)}"
-
-
-def p_text(p: float) -> str:
-    """A p-value in three digits, never as zero."""
-    return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")

@@ -147,6 +147,16 @@ def test_a_damaged_run_is_told(run_directory: Path, tmp_path: Path, file: str, d
     assert "good" in {run["run"] for run in browser.runs()}
 
 
+def test_p_values_are_numbers_that_are_never_shown_as_zero() -> None:
+    table = Table("t", "Caption", ["name", "p"], [["a", 0.00004], ["b", 0.25]], p=frozenset({1}))
+    shown = Table.from_json("t", table.to_json()).shown()
+    assert [row[1]["text"] for row in shown["rows"]] == ["<.001", ".250"]
+    assert [row[1]["value"] for row in shown["rows"]] == [0.00004, 0.25]
+    assert shown["columns"][1] == {"name": "p", "number": True}
+    assert "| a | <.001 |" in table.to_markdown()
+    assert table.to_csv() == "name,p\na,4e-05\nb,0.25\n"
+
+
 def test_a_table_is_read_as_it_was_written() -> None:
     rows = [["a", 0.5, 3], ["b", None, 1200]]
     table = Table("t", "Caption", ["name", "x", "n"], rows, ["note"], 2, frozenset({(0, 1)}), {(1, 2): "+ p=.003"})

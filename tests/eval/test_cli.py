@@ -133,8 +133,8 @@ def test_run_directories_are_compared_ranker_by_ranker(capsys: pytest.CaptureFix
     assert run(["eval", "compare", folder, folder, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert [(row["A"], row["A - B"], row["p corrected"]) for row in rows] == [
-        ("first:bm25", 0.0, "1.000"),
-        ("first:bm25-qe", 0.0, "1.000"),
+        ("first:bm25", 0.0, 1.0),
+        ("first:bm25-qe", 0.0, 1.0),
     ]
 
 
