@@ -233,15 +233,19 @@ export function jobs(answer) {
   return [table("Jobs", columns, answer.jobs, LIST)];
 }
 
-/** How far a job is, with the time that is left where somebody knows; what went wrong where it failed. */
-function progress({ id, progress: now, problem, unread }) {
+/** How far a job is, with the time that is left where somebody knows, or what it has done; what went wrong where it failed,
+ * and what it could not read. */
+function progress({ id, state, progress: now, problem, unread }) {
   if (unread.length) return `This version cannot read all of it. ${unread.join(". ")}.`;
   if (problem) return `${problem.message} ${problem.advice}`;
   if (!now) return "–";
-  if (!now.total) return `${now.stage}: ${now.done.toLocaleString("en")}`;
+  const done = now.done.toLocaleString("en");
+  const rejected = now.rejected ? `, ${now.rejected.toLocaleString("en")} rejected` : "";
+  if (state === "done") return `${done} ${rejected ? "read" : "done"}${rejected}`;
+  if (!now.total) return `${now.stage}: ${done}${rejected}`;
   const left = now.remaining_s === null ? "" : `, ${Math.ceil(now.remaining_s)} s left`;
   const bar = h("progress", { max: String(now.total), value: String(now.done), "aria-label": `Progress of job ${id}` });
-  return h("span", {}, bar, ` ${now.stage}: ${percent(now.done / now.total)}${left}`);
+  return h("span", {}, bar, ` ${now.stage}: ${percent(now.done / now.total)}${left}${rejected}`);
 }
 
 export function errors({ since, errors: found }) {
