@@ -26,7 +26,7 @@ TITLES: Final[Mapping[str, str]] = {
     "conflict": "The request does not fit the state of things",
     "too-large": "The body is too large",
     "unavailable": "Something that is needed is not available",
-    "not-ready": "The service is warming up",
+    "not-ready": "The service is not ready",
     "busy": "The service is busy",
     "late": "There was no time left for the request",
     "overloaded": "More is asked for than there is room for",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -119,8 +120,10 @@ def _unavailable(what: str, advice: str) -> Callable[[str], ClickwiseError]:
 
 
 def _gone(where: str, why: str = "") -> ClickwiseError:
-    """`why` is what the driver says: the reason is at its end."""
-    reason = why.strip().rpartition("\n")[2].strip().rpartition("FATAL:")[2].strip().rstrip(".")
+    """`why` is what the driver says: the reason ends the last of its lines that neither asks nor explains."""
+    lines = [line.strip() for line in why.splitlines()]
+    told = [line for line in lines if line and not line.endswith("?") and not line.startswith(("DETAIL:", "HINT:"))]
+    reason = re.split(r"FATAL:|failed:", told[-1])[-1].strip().rstrip(".") if told else ""
     return UnavailableError(
         f"The store {where} cannot be reached{f': {reason}' if reason else ''}.",
         "Check that PostgreSQL runs there and lets this user in; it is tried anew with every request.",

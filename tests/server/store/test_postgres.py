@@ -14,6 +14,7 @@ from index.errors import UnavailableError
 from server.events import Event
 from server.export import export_pages
 from server.store import Page, Store, StoredQuery
+from server.store.postgres import _gone
 from server.store.weeks import WEEK_MS, monday
 from tests.postgres import Server
 from tests.server.store.conftest import QUERY, Clock, a_round, asked, count
@@ -138,6 +139,25 @@ def test_no_server_at_all(tmp_path_factory: pytest.TempPathFactory) -> None:
     with pytest.raises(UnavailableError, match="cannot be reached") as problem:
         Store.open(address)
     assert "secret" not in str(problem.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (
+            "socket failed: No such file or directory\n\tIs the server running?",
+            ": No such file or directory.",
+        ),
+        ("failed: FATAL:  the system is starting up\nDETAIL:  Not yet consistent.", ": the system is starting up."),
+        (
+            "failed to resolve host 'x': [Errno -2] Name or service not known",
+            ": failed to resolve host 'x': [Errno -2] ",
+        ),
+        ("", "cannot be reached."),
+    ],
+)
+def test_why_a_server_cannot_be_reached(said: str, reason: str) -> None:
+    assert reason in _gone("postgresql://db/x", said).message
 
 
 def test_a_database_that_is_not_there(postgres: Server) -> None:

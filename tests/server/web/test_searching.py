@@ -66,7 +66,7 @@ def test_the_back_button_walks_through_searches(visit: Opener) -> None:
 
 def test_a_server_that_warms_up_is_asked_again(visit: Opener) -> None:
     page, watch = visit()
-    problem = {"title": "The service is warming up", "status": 503, "detail": "Not yet.", "advice": "Wait."}
+    problem = {"title": "The service is not ready", "status": 503, "detail": "Not yet.", "advice": "Wait."}
     busy = [problem]
     page.route("**/v1/indexes", lambda route: route.fulfill(status=503, json=busy.pop()) if busy else route.continue_())
     page.goto(f"{page.url}?q=python")
