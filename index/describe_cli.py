@@ -33,7 +33,7 @@ def show_all(context: typer.Context, home: Home = None, as_json: Json = False) -
 
     Those under the home folder, or those that the configuration names.
     """
-    folder = located(context, "any", home).parent.parent
+    folder = located(context, "any", home).parent.parent  # the home folder, which the roof's `Locate` knows
     known = context.obj.indexes(home) if isinstance(context.obj, Known) else indexes_in(folder)
     told = [_told(name, path) for name, path in known.items()]
     if as_json:

@@ -67,7 +67,7 @@ def read(path: Path, space: str, what: str) -> tuple[dict[str, npt.NDArray[Any]]
         raise ConflictError(f"The learned {what} {path} is damaged.", advice)
     if learned_on != space:
         raise ConflictError(f"The learned {what} {path} belongs to other vectors.", advice)
-    return tensors, {name: _value(text) for name, text in said.items()}
+    return tensors, {name: _value(said[name]) for name in sorted(said)}
 
 
 def _value(text: str) -> Any:
