@@ -61,7 +61,10 @@ def build(part: type[T], options: Mapping[str, object], where: str, besides: Ite
             raise unknown("option", name, [*types, *besides], where)
     ranges = {option.name: option.metadata for option in fields(part)}  # type: ignore[arg-type]
     values = {name: _checked(value, types[name], ranges[name], name, where) for name, value in options.items()}
-    return part(**values)
+    try:
+        return part(**values)
+    except InputError as error:  # of options that do not fit together
+        raise InputError(f"{where}: {error.message}", error.advice) from None
 
 
 def unknown(what: str, name: object, valid: Iterable[str], where: str) -> InputError:

@@ -71,6 +71,7 @@ def test_what_is_written_is_read_as_the_same() -> None:
         ({"collections": {"x": {"source": "y", "relevnt": 1}}}, "Did you mean 'relevant'"),
         ({"baseline": "bm26"}, "Did you mean 'bm25'"),
         ({"measures": []}, "no measures"),
+        ({"collections": {"x": {"topics": "y"}}}, r"here, collection 'x': A collection is incomplete\."),
         ({"measures": ["nDCG20"]}, "no measure 'nDCG20'"),
         ({"user": {"model": "cascad"}}, "Did you mean 'cascade'"),
         ({"published": {"med": {"BM25": "high"}}}, "must be a number"),
