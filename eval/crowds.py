@@ -2,7 +2,8 @@
 
 A searcher's own clicks are few. What others clicked for the same query is what a click log is kept for, so sessions may
 begin with a log, and an index may learn from one: each earlier searcher saw the first pages of the ranker without any
-feedback, a little shuffled as an exploring server shuffles them, and clicked as the experiment's user does.
+feedback, a little shuffled as an exploring server shuffles them, and clicked as the experiment's user does. Some
+went on to the next page and some did not.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from eval.episodes import Grades
+from eval.protocol import Protocol
 from eval.users import User, gains_of, generator
 from ranking.clicks.debias import Page
 from ranking.clicks.models.registry import Fitted, new
@@ -27,25 +29,30 @@ def looks(
     judged: Mapping[str, Grades],
     user: User,
     highest: int,
-    *,
-    searchers: int,
-    page: int,
-    rounds: int,
-    seed: int,
+    protocol: Protocol,
+    pages: int,
 ) -> Iterator[tuple[str, Page]]:
-    """Topic and page: what so many searchers per topic were shown on their first `rounds` pages, and clicked.
+    """Topic and page: what the protocol's searchers were shown on so many `pages` at most, and clicked.
 
-    `shown` are the documents by topic in the order of the ranker, as many as can be shown.
+    `shown` are the documents by topic in the order of the ranker, as many as can be shown (`most_shown`).
     """
+    page = protocol.page
     for topic, documents in shown.items():
-        random = generator(seed, topic, "earlier searchers")
+        leaving = generator(protocol.user_seed, topic, "going on").random((protocol.searchers, pages - 1))
+        seen = 1 + np.cumprod(leaving < protocol.going_on, axis=1).sum(axis=1)
+        random = generator(protocol.user_seed, topic, "earlier searchers")
         gains = gains_of(np.array([judged[topic].get(doc, 0) for doc in documents], dtype=np.int64), highest)
-        for _ in range(searchers):
+        for count in seen.tolist():
             order = np.argsort(np.arange(len(documents)) + random.normal(0.0, SHUFFLED, len(documents)))
-            for start in range(0, min(page * rounds, len(documents)), page):
+            for start in range(0, min(page * count, len(documents)), page):
                 here = order[start : start + page]
                 names, hits = [documents[place] for place in here], user.clicks(gains[here], random)
                 yield topic, Page(tuple(names), frozenset(doc for doc, hit in zip(names, hits, strict=True) if hit))
+
+
+def most_shown(protocol: Protocol, pages: int) -> int:
+    """How many documents may come onto so many pages, which are shuffled."""
+    return 2 * protocol.page * pages
 
 
 def crowd(model: str, pages: Iterable[tuple[str, Page]], size: int) -> Fitted:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from eval.bench import Bench
-from eval.crowds import crowd, looks
+from eval.crowds import crowd, looks, most_shown
 from eval.digests import digest_of
 from eval.episodes import Episode, eligible, highest_grade, negatives_of
 from eval.protocol import Residual
@@ -139,21 +139,14 @@ class Jobs:
         if key not in self._crowds:
             episodes, known = self.bench.episodes.kept, {}
             pipeline = self._pipeline(variant)
-            most = self.protocol.page * self.protocol.rounds * 2
+            most = most_shown(self.protocol, self.protocol.rounds)
             for episode in track(episodes, "Asking those who searched before"):
                 (ranking,) = pipeline.rank([Request(Query(episode.topic, episode.query))])
                 residual = ranking.without(episode.removed)
                 known[episode.topic] = eligible(residual.ids, self.protocol)[:most]
-            pages = looks(
-                known,
-                {episode.topic: self.bench.judged(episode.topic) for episode in episodes},
-                self.bench.experiment.user,
-                highest_grade(self.bench.collection),
-                searchers=self.protocol.searchers,
-                page=self.protocol.page,
-                rounds=self.protocol.rounds,
-                seed=self.protocol.user_seed,
-            )
+            judged = {episode.topic: self.bench.judged(episode.topic) for episode in episodes}
+            user, highest = self.bench.experiment.user, highest_grade(self.bench.collection)
+            pages = looks(known, judged, user, highest, self.protocol, self.protocol.rounds)
             self._crowds[key] = crowd(self.protocol.click_model, pages, self.protocol.page)
         return self._crowds[key]
 

@@ -46,6 +46,8 @@ class Protocol:
     searchers: how many searched for each topic before. In sessions, a click model is fitted to their clicks and reads
         those of rankers that read debiased clicks; without any, clicks are read by the published curve. Theirs on the
         training topics' first rankings teach the rankers that learn from clicks.
+    pages, going_on: how many pages of such a ranking they see at most, and how likely each of them, at the end of one
+        page, goes on to the next. In sessions they see as many as there are rounds.
     click_model: which one; `document-ctr` knows of no bias, and shows what the log alone is worth.
     split, seeds: the shares of train, validation and test topics, drawn anew for each seed.
     measured: the topics that the tables are about.
@@ -67,6 +69,8 @@ class Protocol:
     page: int = number(10, low=1)
     user_seed: int = number(0, low=0)
     searchers: int = number(0, low=0)
+    pages: int = number(1, low=1, high=50)
+    going_on: float = number(1.0, low=0.0, high=1.0)
     click_model: Literal["document-ctr", "pbm", "trust", "ubm", "dbn", "sdbn", "ccm", "dcm", "cascade"] = "pbm"
     split: tuple[float, ...] = field(default=(0.6, 0.2, 0.2), metadata={"low": 0.0, "high": 1.0})
     seeds: tuple[int, ...] = field(default=(0, 1, 2), metadata={"low": 0})

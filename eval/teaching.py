@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from eval.crowds import crowd, looks
+from eval.crowds import crowd, looks, most_shown
 from eval.digests import digest_of
 from eval.episodes import highest_grade
 from eval.rankers import Learns, Taught
@@ -55,13 +55,13 @@ def lesson(bench: Bench, seed: int) -> tuple[dict[str, str], dict[str, Mapping[s
 
 
 def clicked(bench: Bench, judgements: Judgements) -> Judgements:
-    """What searchers of the topics would have told by their clicks on the first rankings: on one page each, and nothing
-    about documents that nobody was shown. From the cache, or made now."""
+    """What searchers of the topics would have told by their clicks on the first rankings, as many pages of them as the
+    protocol shows, and nothing about documents that nobody was shown. From the cache, or made now."""
     protocol, user = bench.protocol, bench.experiment.user
-    searching = [protocol.searchers, protocol.page, protocol.click_model, protocol.user_seed]
+    searching = [protocol.searchers, protocol.page, protocol.pages, protocol.going_on, protocol.click_model]
     looking = [type(user).__name__, asdict(user), highest_grade(bench.collection)]  # type: ignore[call-overload]
     asked = [judgements.queries, {topic: dict(grades) for topic, grades in judgements.qrels.items()}]
-    digest = digest_of(["clicks", bench.state, bench.first.digest, *searching, *looking, *asked])
+    digest = digest_of(["clicks", bench.state, bench.first.digest, *searching, protocol.user_seed, *looking, *asked])
     found = bench.store.read(digest)
     if found is None:
         found = _told_by_clicks(bench, judgements)
@@ -72,22 +72,12 @@ def clicked(bench: Bench, judgements: Judgements) -> Judgements:
 def _told_by_clicks(bench: Bench, judgements: Judgements) -> dict[str, dict[str, int]]:
     protocol, first = bench.protocol, Pipeline(bench.first, bench.index)
     topics = [topic for topic, text in judgements.queries.items() if text.strip()]
-    shown = {}
+    shown, most = {}, most_shown(protocol, protocol.pages)
     for topic in track(topics, "Asking those who searched before", len(topics)):
-        (ranking,) = first.rank([Request(Query(topic, judgements.queries[topic]), limit=2 * protocol.page)])
+        (ranking,) = first.rank([Request(Query(topic, judgements.queries[topic]), limit=most)])
         shown[topic] = ranking.ids
-    pages = list(
-        looks(
-            shown,
-            judgements.qrels,
-            bench.experiment.user,
-            highest_grade(bench.collection),
-            searchers=protocol.searchers,
-            page=protocol.page,
-            rounds=1,
-            seed=protocol.user_seed,
-        )
-    )
+    highest, user = highest_grade(bench.collection), bench.experiment.user
+    pages = list(looks(shown, judgements.qrels, user, highest, protocol, protocol.pages))
     return likely(soft_judgements(pages, crowd(protocol.click_model, pages, protocol.page)))
 
 

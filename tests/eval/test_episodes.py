@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from eval.topics import Topic
 from eval.users import Judge, PositionBased, User
 from index.errors import InputError
 from index.types import Ranking
+from ranking.clicks.debias import Page
 from ranking.feedback import Feedback
 
 DOCS = [f"d{i:02d}" for i in range(20)]
@@ -240,7 +242,8 @@ def test_a_session_of_debiased_clicks() -> None:
 
 def test_those_who_searched_before_teach_a_click_model() -> None:
     shown, judged = {"t": DOCS, "u": []}, {"t": JUDGED, "u": {}}
-    pages = list(looks(shown, judged, Judge(), 2, searchers=40, page=4, rounds=2, seed=0))
+    protocol = Protocol(rounds=2, residual="none", page=4, searchers=40)
+    pages = list(looks(shown, judged, Judge(), 2, protocol, 2))
     assert len(pages) == 80
     assert {topic for topic, _ in pages} == {"t"}
     for _, page in pages:
@@ -251,5 +254,17 @@ def test_those_who_searched_before_teach_a_click_model() -> None:
     clicked, skipped = fitted.model.evidence([code])
     assert clicked[0] > 30 > skipped[0]
     assert fitted.vocabulary.queries == ["t"]
-    nobody = crowd("pbm", looks(shown, judged, Judge(), 2, searchers=0, page=4, rounds=2, seed=0), 4)
+    nobody = crowd("pbm", looks(shown, judged, Judge(), 2, replace(protocol, searchers=0), 2), 4)
     assert nobody.vocabulary.find("t", "d00") == -1
+
+
+def test_some_of_those_who_searched_before_go_on_to_the_next_page() -> None:
+    def seen(**choices: Any) -> list[tuple[str, Page]]:
+        protocol = Protocol(page=2, searchers=400, **choices)
+        return list(looks({"t": DOCS}, {"t": JUDGED}, PositionBased(), 2, protocol, protocol.pages))
+
+    assert len(seen()) == len(seen(pages=3, going_on=0.0)) == 400
+    assert len(seen(pages=3)) == 1200
+    half = len(seen(pages=3, going_on=0.5)) - 400
+    # 400 go on to the second page with 1/2 and to the third with 1/4: 300 pages, standard deviation 14.
+    assert abs(half - 300) < 70
