@@ -37,13 +37,14 @@ _STEEPEST: Final = 3.0  # standard deviations of a score that still count
 @dataclass(frozen=True, slots=True)
 class Page:
     """One page as it was shown: its documents from the top, which of them were clicked, the ranker's own scores where
-    they are known, and how long clicked documents were read, in milliseconds. A page that the searcher asked for by
-    going on to it counts from its own top."""
+    they are known, how long clicked documents were read, in milliseconds, and which documents the searcher read on
+    another page of the same search. A page that the searcher asked for by going on to it counts from its own top."""
 
     documents: tuple[str, ...]
     clicked: frozenset[str] = frozenset()
     scores: tuple[float, ...] | None = None
     dwell_ms: Mapping[str, int] = field(default_factory=dict)
+    read: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ def _read(page: Page, query: str, known: Fitted, options: Debiasing, beliefs: di
             others, heard = _others(codes[place], known, options)
             belief.log_odds += others
             belief.untold *= 1.0 - heard
-        if belief.clicked and not clicks[place]:
+        if (belief.clicked or doc in page.read) and not clicks[place]:
             continue  # who has read a document does not click on it again
         belief.log_odds += float(told[place])
         belief.untold *= 1.0 - float(weight[place])

@@ -13,6 +13,7 @@ from index.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
     from ranking.clicks import debias
+    from ranking.clicks.log import ClickLog
     from ranking.clicks.models.registry import Fitted
 
 Grades: TypeAlias = dict[str, dict[str, float]]
@@ -35,8 +36,9 @@ class SoftJudgements:
 def read_soft_judgements(path: Path, model: Path | None = None) -> SoftJudgements:
     """From the folder of a click log, or a .jsonl or .parquet file with query, document, relevance and maybe weight.
 
-    A log is debiased with the fitted click model in `model` or else the published curve (`soft_judgements`); pages that
-    feedback had changed are left out. Raises NotFoundError and InputError for what is missing or not usable.
+    A log is debiased with the fitted click model in `model` or else the published curve (`soft_judgements`), also on
+    pages that feedback had changed: those reach deeper. Raises NotFoundError and InputError for what is missing or not
+    usable.
     """
     if path.is_dir():
         return _debiased(path, model)
@@ -85,20 +87,18 @@ def _debiased(path: Path, model: Path | None) -> SoftJudgements:
     from ranking.clicks import debias
     from ranking.clicks.log import ClickLog
     from ranking.clicks.models.registry import Fitted
-    from ranking.clicks.propensity.estimate import AGAIN
 
     log = ClickLog.open(path)
     fitted = None if model is None else Fitted.load(model)
-    told = SoftJudgements()
+    told, read = SoftJudgements(), _read_with_feedback(log)
 
     def pages() -> Iterator[tuple[str, debias.Page]]:
         rows = (page for some in log.pages() for page in some.rows())
         for page in track(rows, "Debiasing", log.count("impressions")):
-            if (page.arm or "").startswith(AGAIN):
-                continue
             clicked = frozenset(event.document for event in page.events if event.kind == "click")
             dwell = {event.document: event.dwell_ms for event in page.events if event.dwell_ms is not None}
-            yield page.query, debias.Page(tuple(page.documents), clicked, dwell_ms=dwell)
+            known = frozenset(read.get(_search_of(page.query_id), ()))
+            yield page.query, debias.Page(tuple(page.documents), clicked, dwell_ms=dwell, read=known)
             for event in page.events:
                 if event.kind == "judgement" and event.relevance is not None and event.weight != 0:
                     told.add(page.query, event.document, event.relevance, 1.0 if event.weight is None else event.weight)
@@ -108,6 +108,33 @@ def _debiased(path: Path, model: Path | None) -> SoftJudgements:
         for doc, relevance in grades.items():
             believed.add(query, doc, relevance, told.weight[query][doc])
     return believed
+
+
+def _read_with_feedback(log: ClickLog) -> dict[str, set[str]]:
+    """Search -> the documents that were clicked on any of its pages, for searches that feedback ranked again.
+
+    Their pages show the same documents again, and who has read one does not click on it a second time.
+    """
+    import pyarrow.compute as pc
+
+    from ranking.clicks.propensity.estimate import AGAIN
+
+    read: dict[str, set[str]] = {}
+    for ids, arms in zip(log.column("query_id"), log.column("arm"), strict=True):
+        moved = pc.fill_null(pc.starts_with(arms.column(0), AGAIN), False)
+        read |= {_search_of(name): set() for name in ids.column(0).filter(moved).to_pylist()}
+    if read:
+        for rows in log.rows("events"):
+            clicks = rows.filter(pc.equal(rows.column("kind"), "click"))
+            for name, doc in zip(*(clicks.column(part).to_pylist() for part in ("query_id", "document")), strict=True):
+                if (search := _search_of(name)) in read:
+                    read[search].add(doc)
+    return read
+
+
+def _search_of(page: str) -> str:
+    """A service names its pages QUERY_ID.IMPRESSION_ID."""
+    return page.rpartition(".")[0] or page
 
 
 def soft_judgements(pages: Iterable[tuple[str, debias.Page]], fitted: Fitted | None) -> SoftJudgements:

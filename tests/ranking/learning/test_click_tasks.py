@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -67,8 +68,25 @@ def test_the_clicks_of_many_searchers_add_up(tmp_path: Path) -> None:
     assert many.weight["tide"]["c"] > one.weight["tide"]["c"]
 
 
-def test_pages_after_feedback_do_not_count_and_judgements_override(tmp_path: Path) -> None:
-    pages = [page(0, ("b",), b=0.0), page(1, ("c",), arm="round:2")]
-    found = read_soft_judgements(ClickLog.write(tmp_path / "log", pages).path)
+def test_judgements_override_clicks(tmp_path: Path) -> None:
+    found = read_soft_judgements(ClickLog.write(tmp_path / "log", [page(0, ("b",), b=0.0)]).path)
     assert (found.relevance["tide"]["b"], found.weight["tide"]["b"]) == (0.0, 1.0)
-    assert found.relevance["tide"]["c"] < 0.5
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_on_a_page_after_feedback_what_was_read_is_not_left_alone(tmp_path: Path, order: int) -> None:
+    """Whatever the order of the log. The second search never gave feedback: there a page is another look."""
+    first, second = Page("s.1", "tide", ("a", "b", "c")), Page("s.2", "tide", ("b", "d", "c"), arm="round:2")
+    other = Page("t.3", "wind", ("b", "d", "c"), arm="adjacent:10")
+    pages = [
+        replace(first, events=[Event("b")]),
+        replace(second, events=[Event("d")]),
+        replace(first, query_id="t.1", query="wind", events=[Event("b")]),
+        replace(other, events=[Event("d")]),
+    ]
+    found = read_soft_judgements(ClickLog.write(tmp_path / "log", pages[::order]).path)
+    once = read_soft_judgements(ClickLog.write(tmp_path / "once", pages[:1]).path).relevance["tide"]
+    tide, wind = found.relevance["tide"], found.relevance["wind"]
+    assert tide["b"] == once["b"] > wind["b"]
+    assert tide["d"] == wind["d"] > 0.5
+    assert tide["c"] == wind["c"] < once["c"]
