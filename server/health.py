@@ -56,13 +56,17 @@ _ADVICE: Final = "Its log tells more; it recovers by itself when the cause is me
 def look(service: Service) -> dict[str, str]:
     """Part -> "ok", or why it does not work. The parts are told to everybody who asks, the reasons to the log."""
 
+    def store() -> None:
+        service.store.rehearse()
+        service.store.database.check_room()
+
     def indexes() -> None:
         service.catalog.let_go()
         for index in service.catalog.indexes.values():
             if index.view().gone:
                 raise NotFoundError(f"The index at {index.path} is gone.", "Put it back, or build it again.")
 
-    parts: dict[str, Callable[[], object]] = {"store": service.store.rehearse, "indexes": indexes, "models": _models}
+    parts: dict[str, Callable[[], object]] = {"store": store, "indexes": indexes, "models": _models}
     return {part: _state(part, works) for part, works in parts.items()}
 
 

@@ -106,6 +106,9 @@ class Database(ABC):
     def compact(self) -> None:
         """Leave nothing to be found of rows that were removed, as far as the database can."""
 
+    def check_room(self) -> None:  # noqa: B027 - a server has a disk of its own
+        """Raises UnavailableError where the disk is seen to have no room for what is to come."""
+
     @abstractmethod
     def size(self, connection: Connection) -> int:
         """How many bytes the store takes on disk."""

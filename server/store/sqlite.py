@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,9 @@ from server.store.grouping import GroupCommit
 
 BUSY_MS: Final = 5_000
 """How long a statement waits for another process that is writing."""
+
+ROOM: Final = 1_000_000
+"""Bytes that are some dozens of searches: with less free the disk is as good as full."""
 
 _PRAGMAS: Final = (
     f"PRAGMA busy_timeout = {BUSY_MS}",  # first: switching to WAL can itself meet a busy database
@@ -63,6 +67,15 @@ class Sqlite(Database):
         """Empty the write-ahead log, which holds pages as they were, unless somebody is just reading it."""
         with self.errors(), self.engine.connect().execution_options(autocommitted=True) as connection:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def check_room(self) -> None:
+        # A transaction that is taken back never reaches the disk, so a rehearsal does not notice that it is full.
+        try:
+            free = shutil.disk_usage(Path(self.where).parent).free
+        except OSError:  # the file is named by a URI, or away: who writes to it hears that
+            return
+        if free < ROOM:
+            raise UnavailableError(f"The disk of the store {self.where} is full.", "Free some disk space.")
 
     def size(self, connection: Connection) -> int:
         pages, page_bytes = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from ranking.learning.engine import Engine
 from ranking.learning.engines import use
 from server import health
 from server.service import Service
+from server.store import sqlite
 from tests.ranking.learning.tiny import tiny_model
 from tests.server.conftest import MakeService, client_of
 from tests.server.test_problems import problem
@@ -51,6 +53,17 @@ def test_a_part_that_fails_is_named_and_the_reason_logged(
         assert "/secret/place is full" in caplog.text
         assert client.get("/livez").status_code == 200
         assert client.get("/readyz").status_code == 200  # without a restart
+
+
+def test_a_full_disk_is_noticed_though_nothing_is_written(
+    ready: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with client_of(ready) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(sqlite.shutil, "disk_usage", lambda _: SimpleNamespace(free=sqlite.ROOM - 1))
+            assert "does not work: store" in problem(client.get("/readyz"), 503, "not-ready")["detail"]
+        assert "store.db is full. Free some disk space." in caplog.text
+        assert client.get("/readyz").status_code == 200
 
 
 def test_an_index_that_cannot_be_read(ready: Service, monkeypatch: pytest.MonkeyPatch) -> None:
