@@ -183,12 +183,12 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a lone surrogate prints as \udXXX, also valid in JSON
     code = run(sys.argv[1:])
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader (head, less) has gone: nothing left to say, also not at shutdown
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         # From here on Python waits for threads that still compute. A second Ctrl-C would have it go without them, and
         # they abort in C++ when they come back to an interpreter that is gone: so it ends the process at once.
         signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader (head, less) has gone: nothing left to say, also not at shutdown
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
