@@ -41,10 +41,12 @@ class Server:
             file.writelines(f"{name} = {value}\n" for name, value in _OPTIONS.items())
 
     def start(self) -> None:
-        self._run("pg_ctl", "start", "--wait", "-D", "data", "-l", "log", "-o", f"-k {self._folder}")
+        self._run(
+            "pg_ctl", "start", "--wait", "--timeout", "600", "-D", "data", "-l", "log", "-o", f"-k {self._folder}"
+        )
 
     def stop(self, how: str = "immediate") -> None:
-        self._run("pg_ctl", "stop", "--wait", "-D", "data", "-m", how)
+        self._run("pg_ctl", "stop", "--wait", "--timeout", "600", "-D", "data", "-m", how)
 
     def url(self, name: str) -> str:
         return f"postgresql://clickwise@/{name}?host={self._folder}"

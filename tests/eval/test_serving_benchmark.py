@@ -52,7 +52,10 @@ def test_what_was_under_way_is_sent_again_and_counts_once(new_index: Callable[..
     }
     with listening(service) as url:
         for what, act in acts.items():
-            with httpx.Client(base_url=url, transport=_Dying(what)) as http, pytest.raises(httpx.ReadError):
+            with (
+                httpx.Client(base_url=url, transport=_Dying(what), timeout=300) as http,
+                pytest.raises(httpx.ReadError),
+            ):
                 act(http)
             assert len(client.pending) == 1
             client.settle(url)

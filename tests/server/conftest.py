@@ -48,14 +48,15 @@ def listening(service: Service) -> Iterator[str]:
         thread.join(0.01)
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
-    thread.join(30)
+    thread.join(300)  # a request that is still under way would be left in the middle
     app.state.house.workers.close()
 
 
 def make_service_at(
     home: Path, indexes: Mapping[str, Index], default_index: str | None = None, **values: Any
 ) -> Service:
-    settings = Settings(home=home, default_index=default_index, **values)
+    # Nobody is turned away, and no ranking is cut short, because the machine is busy.
+    settings = Settings(home=home, default_index=default_index, **{"max_deadline_ms": 600_000, **values})
     specs = specs_with(settings.pipelines, "the test")
     catalog = Catalog(indexes, specs, settings.default_index, settings.default_pipeline)
     store = Store.open(settings.store_address, pseudonym_days=settings.pseudonym_days)

@@ -23,6 +23,7 @@ CHECKED_IN = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"
 # A schema says less than a service asks (that a name is known, that an id is one's own), so what is accepted and
 # refused is left to the tests of the routes. Here: no 5xx, no status, media type or body that is not documented.
 LEFT_OUT = [positive_data_acceptance, negative_data_rejection]
+PATIENCE = 300.0  # seconds; only a busy machine comes near it
 
 
 def settings(examples: int, **more: Any) -> hypothesis.settings:
@@ -68,7 +69,7 @@ def test_every_route_answers_as_documented(served: tuple[str, dict[str, str]]) -
             @settings(8)
             @hypothesis.given(case=operation.as_strategy())
             def answers(case: Any) -> None:
-                case.call_and_validate(session=session, headers=headers, excluded_checks=LEFT_OUT)
+                case.call_and_validate(session=session, headers=headers, excluded_checks=LEFT_OUT, timeout=PATIENCE)
 
             try:
                 answers()
@@ -84,7 +85,7 @@ def test_sequences_of_requests_along_the_links(served: tuple[str, dict[str, str]
 
     class Following(schema.as_state_machine()):  # type: ignore[misc]
         def get_call_kwargs(self, case: Any) -> dict[str, Any]:
-            return {"headers": headers}
+            return {"headers": headers, "timeout": PATIENCE}
 
         def validate_response(self, response: Any, case: Any, **more: Any) -> None:
             case.validate_response(response, excluded_checks=LEFT_OUT)

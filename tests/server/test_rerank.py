@@ -44,7 +44,7 @@ def address(service: Service) -> Iterator[str]:
 @pytest.fixture
 def connection() -> Iterator[httpx.Client]:
     """What the clients of cohere talk through; they leave their own one open."""
-    with httpx.Client() as connection:
+    with httpx.Client(timeout=300) as connection:
         yield connection
 
 

@@ -60,11 +60,13 @@ def test_from_ready_to_ctrl_c(lexical_index: Index, tmp_path: Path) -> None:
 
 
 def test_a_flag_splits_the_sessions(lexical_index: Index, tmp_path: Path) -> None:
-    with serving(lexical_index, tmp_path / "home", "--json", "--split", "bm25:bm25-qe") as (_, line):
-        url = json.loads(line)["url"]
+    with (
+        serving(lexical_index, tmp_path / "home", "--json", "--split", "bm25:bm25-qe") as (_, line),
+        httpx.Client(base_url=json.loads(line)["url"], timeout=PATIENCE) as client,
+    ):
         asked = [{"query": "espresso", "session_id": f"s{number}"} for number in range(32)]
-        given = {httpx.post(f"{url}v1/search", json=one).json()["pipeline"] for one in asked}
-        [experiment] = httpx.get(f"{url}v1/experiments").json()["experiments"]
+        given = {client.post("v1/search", json=one).json()["pipeline"] for one in asked}
+        [experiment] = client.get("v1/experiments").json()["experiments"]
     assert given == {"bm25", "bm25-qe"}
     assert (experiment["experiment"], sum(arm["pages"] for arm in experiment["arms"])) == ("bm25:bm25-qe", 32)
 

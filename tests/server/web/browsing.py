@@ -76,7 +76,8 @@ def serving(home: Path, runs: Path | None = None, **more: Any) -> Iterator[str]:
         return Service(catalog, store, settings)
 
     warm = threading.Event()
-    settings = Settings(home=home, indexes={"pets": home / "pets"}, evaluations=runs, **more)
+    patient = {"max_deadline_ms": 600_000}  # nobody is turned away because the machine is busy
+    settings = Settings(home=home, indexes={"pets": home / "pets"}, evaluations=runs, **patient, **more)
     evaluations = Browser(settings.evaluations_folder)
     app = create_app(settings, open_service=open_service, on_warm=lambda _: warm.set(), evaluations=evaluations)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
@@ -87,7 +88,7 @@ def serving(home: Path, runs: Path | None = None, **more: Any) -> Iterator[str]:
         thread.join(0.01)
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
-    thread.join(30)
+    thread.join(300)  # a request that is still under way would be left in the middle
 
 
 @dataclass
