@@ -65,7 +65,8 @@ def _counted(period: Buckets) -> Select[Any]:
     bucket = (rankings.c.ranked_ms // period.width).label("bucket")
     again = func.sum(case((rankings.c.round > 1, 1), else_=0))
     asked: Select[Any] = select(bucket, rankings.c.pipeline, func.count(), again).join(queries)
-    return _within(asked, period, rankings.c.ranked_ms).group_by(bucket, rankings.c.pipeline).order_by(bucket)
+    key = (bucket, rankings.c.pipeline)
+    return _within(asked, period, rankings.c.ranked_ms).group_by(*key).order_by(*key)
 
 
 def _taken(period: Buckets) -> Select[Any]:
@@ -82,7 +83,8 @@ def _quantile(times: list[float], share: float) -> float | None:
 def _acts(period: Buckets) -> Select[Any]:
     bucket = (events.c.received_ms // period.width).label("bucket")
     asked = select(bucket, events.c.kind, func.count()).join(queries)
-    return _within(asked, period, events.c.received_ms).group_by(bucket, events.c.kind).order_by(bucket)
+    key = (bucket, events.c.kind)
+    return _within(asked, period, events.c.received_ms).group_by(*key).order_by(*key)
 
 
 def _served(period: Buckets) -> Select[Any]:
