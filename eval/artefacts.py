@@ -85,8 +85,8 @@ def check_free(out: Path) -> None:
 
 
 def check_earlier(out: Path, experiment: Experiment, skipped: Collection[str] = ()) -> None:
-    """See that no complete run is lost: one that is there has the same configuration, and had measured none of the
-    collections that are `skipped` now. Raises ConflictError."""
+    """See that no complete run is lost: one that is there has the same configuration, but for rankers and collections
+    that come in addition, and had measured none of the collections that are `skipped` now. Raises ConflictError."""
     try:
         earlier = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -100,7 +100,10 @@ def check_earlier(out: Path, experiment: Experiment, skipped: Collection[str] = 
         before = parse_config(read_config(path), path).to_dict()
     except ClickwiseError as problem:
         raise ConflictError(f"The run in {out} has a configuration that cannot be read: {problem}", advice) from None
-    changed = list(differences(before, experiment.to_dict()))
+    now = experiment.to_dict()
+    for table in ("rankers", "collections"):
+        now[table] = {name: options for name, options in now[table].items() if name in before[table]}
+    changed = list(differences(before, now))
     if changed:
         named = ", ".join(changed[:SHOWN]) + (" ..." if len(changed) > SHOWN else "")
         raise ConflictError(f"The run in {out} has another configuration ({named}).", advice)

@@ -69,17 +69,21 @@ def test_a_run_of_another_configuration_is_replaced_only_when_asked(
     assert run([*command, "-k", "1"]) == 0
     assert run([*command, "-k", "1", "--set", "description=in other words"]) == 0
     before = (out / "summary.json").read_bytes()
-    changed = [*command, "-k", "2", "--ranker", "bm25-qe"]
+    changed = [*command, "-k", "2"]
     capsys.readouterr()
     assert run(changed) == 2
     advice = "Give this run another name with --name, or replace that one with --overwrite."
     assert capsys.readouterr() == (
         "",
-        f"clickwise: The run in {out} has another configuration (protocol.k, rankers.bm25-qe). {advice}\n",
+        f"clickwise: The run in {out} has another configuration (protocol.k). {advice}\n",
     )
     assert (out / "summary.json").read_bytes() == before
     assert run([*changed, "--overwrite"]) == 0
+    assert run([*changed, "--ranker", "bm25-qe"]) == 0  # one more, and the other is still there
     assert set(RunDirectory(out).summary["ndcg20"]) == {"bm25", "bm25-qe"}
+    capsys.readouterr()
+    assert run(changed) == 2
+    assert "has another configuration (rankers.bm25-qe)." in capsys.readouterr().err
     (out / "summary.json").unlink()  # never complete: nothing is lost
     assert run([*command, "-k", "1"]) == 0
 
