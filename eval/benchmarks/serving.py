@@ -16,7 +16,8 @@ Progress goes to standard error, the figures as one JSON object to standard outp
   afterwards. `http_overhead_httpx_p50_ms` is the same with httpx, in turns with it, and so with all that httpx takes on
   the same processors. `bare_pipeline_p50_ms` is the same pipeline without a service.
 - `soak_*`: searches, rounds, clicks, upserts and reloads at 80% of `capacity_per_s`. The growth of memory is from the
-  second tenth to the last; p99 is compared between the first tenth and the last. In the first minute Java's heap is
+  second tenth to the last; p99 is compared between the first tenth and the last, each of which sees the index change
+  its generation once (a percent of a tenth is about what such a change slows down). In the first minute Java's heap is
   touched for the first time (some 6% of the whole), and until some thousand queries were asked caches fill: a soak that
   is to tell whether memory grows takes half an hour.
 - `goodput_share_at_4x`: good answers within the deadline a second, at four times the capacity, as a share of it;
@@ -179,7 +180,7 @@ def soak(url: str, pid: int, words: list[str], rate: float, seconds: float) -> d
                 if stop.wait(max(1.0, seconds / 20)):
                     return
                 what, body = [
-                    ("indexes/made", {"generation": f"{1 + number // 2 % 2:06d}"}),
+                    ("indexes/made", {"generation": f"{2 - number // 2 % 2:06d}"}),
                     ("click-models", {"model": ("published", "off")[number // 2 % 2]}),
                 ][number % 2]
                 answer = client.post(f"/admin/{what}:activate", json=body)
@@ -209,6 +210,9 @@ def soak(url: str, pid: int, words: list[str], rate: float, seconds: float) -> d
         "soak_rss_growth": round(statistics.median(ended) / statistics.median(settled) - 1, 4),
         "soak_p99_first_ms": round(1000 * seen.p(99, begin, begin + tenth), 1),
         "soak_p99_last_ms": round(1000 * seen.p(99, begin + 9 * tenth), 1),
+        "soak_p99_by_tenth_ms": [
+            round(1000 * seen.p(99, begin + n * tenth, begin + (n + 1) * tenth), 1) for n in range(10)
+        ],
     }
     say(f"soak: {figures}, {dict(seen.statuses)}")
     return figures
