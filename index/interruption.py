@@ -7,12 +7,15 @@ from contextlib import contextmanager
 
 import typer
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as shells have it."""
+
 
 @contextmanager
 def goes_on(advice: str) -> Iterator[None]:
-    """On Ctrl-C say on one line what the same command will do, and end with exit code 130."""
+    """On Ctrl-C say on one line what the same command will do, and end with exit code `INTERRUPTED`."""
     try:
         yield
     except KeyboardInterrupt:
         typer.echo(f"Interrupted. {advice}", err=True)
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None
