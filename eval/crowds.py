@@ -2,8 +2,8 @@
 
 A searcher's own clicks are few. What others clicked for the same query is what a click log is kept for, so sessions may
 begin with a log, and an index may learn from one: each earlier searcher saw the first pages of the ranker without any
-feedback, a little shuffled as an exploring server shuffles them, and clicked as the experiment's user does. Some went
-on to the next page and some did not.
+feedback, a little shuffled as an exploring server shuffles them, and clicked as the experiment's user does. Some
+went on to the next page and some did not.
 """
 
 from __future__ import annotations

@@ -7,15 +7,12 @@ from contextlib import contextmanager
 
 import typer
 
-INTERRUPTED = 130
-"""The exit code after Ctrl-C, as shells have it."""
-
 
 @contextmanager
 def goes_on(advice: str) -> Iterator[None]:
-    """On Ctrl-C say on one line what the same command will do, and end with exit code `INTERRUPTED`."""
+    """On Ctrl-C say on one line what the same command will do, and end with exit code 130."""
     try:
         yield
     except KeyboardInterrupt:
         typer.echo(f"Interrupted. {advice}", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(130) from None

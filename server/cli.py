@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from index.interruption import INTERRUPTED
-
 if TYPE_CHECKING:
     from ranking.cli import Place
     from server.evaluations import Evaluations
@@ -40,6 +38,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("server.doctor", "Check Java, models, packages and indexes, and say how to mend what is wrong."),
 }
 """Command -> (the module whose `app`, a Typer, implements it; its line in the help)."""
+
+
+INTERRUPTED = 130  # the exit code after Ctrl-C
 
 
 class LazyCommand(TyperCommand):
